@@ -1,0 +1,323 @@
+//! Carries a plan out, in the transaction of the page or the answer that brought the version.
+
+use super::plan::{Action, Policy, Side, plan};
+use crate::{
+    body::Body,
+    db::Write,
+    diagnostics,
+    error::Result,
+    hlc::Hlc,
+    queue::{self, EntryState, Head, Kind, heads_of},
+    record::{self, Base, Row, find, insert_confirmed},
+    remote::{Accepted, RemoteVersion},
+};
+use rusqlite::params;
+
+/// A version of a record came from the server. `refused` is the entry whose answer it was, if it
+/// was one: that entry, and those chained on it, were certainly not applied. `generation` is the
+/// pull from the start in whose course it came, if it was pulled: the first sighting in a generation
+/// is believed whatever its number, because a restored server counts from an earlier one.
+pub(crate) fn meet(
+    write: &mut Write<'_>,
+    collection: &str,
+    id: &str,
+    remote: &RemoteVersion,
+    refused: Option<i64>,
+    generation: Option<i64>,
+) -> Result<()> {
+    let Some(mut row) = find(write.conn, collection, id)? else {
+        if remote.body.is_some() {
+            let parent = parent_of(write, collection, remote)?;
+            insert_confirmed(
+                write,
+                collection,
+                id,
+                parent.as_deref(),
+                remote,
+                generation.unwrap_or(0),
+            )?;
+        }
+        return Ok(());
+    };
+    let seen = generation.unwrap_or(row.seen);
+    let first_sighting = generation.is_some_and(|generation| row.seen < generation);
+    if remote.version <= row.version && !first_sighting && refused.is_none() {
+        return Ok(());
+    }
+    let mut entries = heads_of(write.conn, collection, id, row.lane())?;
+    if let Some(position) = entries.iter().position(|entry| remote.op == Some(entry.op)) {
+        // Our own write: its answer was lost, but here is its version. What came before it in the
+        // lane was applied too, or it could not have been.
+        for entry in entries.drain(..=position) {
+            let accepted = Accepted {
+                version: remote.version,
+                body: remote.body.clone(),
+                ..Accepted::default()
+            };
+            queue::accept(write, &entry, &accepted, None)?;
+        }
+        let Some(current) = find(write.conn, collection, id)? else {
+            return Ok(());
+        };
+        row = current;
+    }
+    if entries.is_empty() {
+        row.confirm(write, remote, false, seen)?;
+        return record::settle_state(write, collection, id);
+    }
+    let fate_open = entries
+        .iter()
+        .any(|entry| entry.fate_open() && refused.is_none_or(|refused| entry.seq < refused));
+    let known_base = freeze(write, &row, &mut entries)?;
+    let local = row.clone();
+    row.confirm(write, remote, true, seen)?;
+    if fate_open {
+        return record::settle_state(write, collection, id);
+    }
+    let action = decide(write, collection, &known_base, &local, remote)?;
+    carry_out(write, action, local, row, entries, known_base, remote)?;
+    record::settle_state(write, collection, id)
+}
+
+fn parent_of(write: &Write<'_>, collection: &str, remote: &RemoteVersion) -> Result<Option<String>> {
+    let registered = write.shared.collections.get(collection)?;
+    let (Some(parent), Some(body)) = (&registered.parent, &remote.body) else {
+        return Ok(None);
+    };
+    let object = Body::stored(body.clone()).object()?;
+    Ok(object
+        .get(&parent.field)
+        .and_then(|value| value.as_str())
+        .map(str::to_owned))
+}
+
+/// Keeps, in each entry, the base it was made on, before the record's base moves away from it. Gives
+/// the base of the first.
+fn freeze(write: &mut Write<'_>, row: &Row, entries: &mut [Head]) -> Result<Base> {
+    let frozen = row.frozen_base();
+    for entry in entries.iter_mut().filter(|entry| entry.base == Base::Visible) {
+        entry.base = frozen.clone();
+        entry.store(write)?;
+    }
+    Ok(entries.first().map_or(frozen, |entry| entry.base.clone()))
+}
+
+fn decide(write: &Write<'_>, collection: &str, base: &Base, local: &Row, remote: &RemoteVersion) -> Result<Action> {
+    let parse = |text: Option<&str>| text.map(|text| Body::stored(text.to_owned()).object()).transpose();
+    let (Ok(base_body), Ok(local_body), Ok(remote_body)) = (
+        parse(if let Base::Body(body) = base { Some(body) } else { None }),
+        parse(local.body.as_deref()),
+        parse(remote.body.as_deref()),
+    ) else {
+        // JSON that no value can hold (a lone surrogate, a number out of range) is not compared, and
+        // must not stop the pull.
+        return Ok(Action::Ask);
+    };
+    let (policy, groups) = match write.shared.collections.get(collection) {
+        Ok(registered) => (registered.policy, registered.groups.as_slice()),
+        // The app no longer registers it: nothing automatic may be decided.
+        Err(_) => (Policy::Ask, [].as_slice()),
+    };
+    let local = Side {
+        body: local_body.as_ref(),
+        hlc: local.hlc,
+        device_id: &local.device_id,
+    };
+    let remote = Side {
+        body: remote_body.as_ref(),
+        hlc: remote.hlc,
+        device_id: &remote.device_id,
+    };
+    Ok(plan(policy, groups, base_body.as_ref(), local, remote))
+}
+
+fn carry_out(
+    write: &mut Write<'_>,
+    action: Action,
+    local: Row,
+    mut row: Row,
+    entries: Vec<Head>,
+    base: Base,
+    remote: &RemoteVersion,
+) -> Result<()> {
+    let key = (row.collection.clone(), row.id.clone());
+    let key = (key.0.as_str(), key.1.as_str());
+    let lose_local = |write: &mut Write<'_>| {
+        record::add_history(
+            write,
+            key,
+            local.body.as_deref(),
+            0,
+            (local.hlc, &local.device_id),
+            "lost_to_server",
+        )
+    };
+    let lose_remote = |write: &mut Write<'_>, reason| {
+        let author = (remote.hlc, remote.device_id.as_str());
+        record::add_history(write, key, remote.body.as_deref(), remote.version, author, reason)
+    };
+    match action {
+        Action::Same | Action::TakeRemote => drop_entries(write, &entries)?,
+        Action::LoseLocal => {
+            lose_local(write)?;
+            diagnostics::lost(write, &row, remote.body.is_none())?;
+            drop_entries(write, &entries)?;
+        }
+        Action::KeepLocal => rebase(write, &entries, remote)?,
+        Action::LoseRemote => {
+            lose_remote(write, "lost_to_device")?;
+            rebase(write, &entries, remote)?;
+        }
+        Action::Merge(merged) => {
+            lose_local(write)?;
+            lose_remote(write, "merged")?;
+            let body = Body::from(merged).into_string();
+            let hlc = write.tick_hlc();
+            replace(write, &entries, remote, Some(&body), hlc)?;
+            row.body = Some(body);
+            row.hlc = hlc;
+            row.device_id = write.shared.device_id.to_string();
+            row.updated_at = write.now.wall_ms;
+            row.store(write)?;
+        }
+        Action::Ask => return open(write, &local, entries, &base, remote),
+    }
+    close(write, key.0, key.1)
+}
+
+fn drop_entries(write: &mut Write<'_>, entries: &[Head]) -> Result<()> {
+    for entry in entries {
+        entry.remove(write)?;
+    }
+    write.store_clocks()
+}
+
+/// The chain goes on, on top of `remote`: its first entry takes it as base, the others stay chained.
+pub(super) fn rebase(write: &mut Write<'_>, entries: &[Head], remote: &RemoteVersion) -> Result<()> {
+    for (position, entry) in entries.iter().enumerate() {
+        let mut entry = entry.clone();
+        if position == 0 && entry.kind == Some(Kind::Create) {
+            entry.kind = Some(Kind::Update);
+        }
+        entry.base_version = remote.version;
+        entry.base = Base::Visible;
+        if entry.state == EntryState::Conflict {
+            entry.state = EntryState::Waiting;
+        }
+        entry.reason = entry.reason.filter(|_| entry.state == EntryState::Parked);
+        entry.freshen(write)?;
+        write.changes.sendable |= entry.state == EntryState::Waiting;
+    }
+    Ok(())
+}
+
+/// One entry stands for the whole chain, with another body, on top of `remote`. A change of state in
+/// the chain is what it then is.
+pub(super) fn replace(
+    write: &mut Write<'_>,
+    entries: &[Head],
+    remote: &RemoteVersion,
+    body: Option<&str>,
+    hlc: Hlc,
+) -> Result<()> {
+    let keep = entries
+        .iter()
+        .find(|entry| entry.kind.is_some_and(Kind::changes_state))
+        .or(entries.last());
+    let Some(keep) = keep.cloned() else { return Ok(()) };
+    for entry in entries.iter().filter(|entry| entry.seq != keep.seq) {
+        entry.remove(write)?;
+    }
+    let mut keep = keep;
+    if !keep.kind.is_some_and(Kind::changes_state) {
+        keep.kind = Some(if body.is_some() { Kind::Update } else { Kind::Delete });
+    }
+    keep.hlc = hlc;
+    rebase(write, &[keep.clone()], remote)?;
+    queue::set_body(write, keep.seq, body)?;
+    write
+        .conn
+        .prepare_cached("UPDATE entry SET hlc = ?2 WHERE seq = ?1")?
+        .execute(params![keep.seq, hlc.to_i64()])?;
+    Ok(())
+}
+
+fn open(write: &mut Write<'_>, local: &Row, entries: Vec<Head>, base: &Base, remote: &RemoteVersion) -> Result<()> {
+    let base_body = if let Base::Body(body) = base {
+        Some(body.as_str())
+    } else {
+        None
+    };
+    write
+        .conn
+        .prepare_cached(
+            "INSERT INTO conflict (collection, id, base_body, local_body, local_hlc, local_at, remote_body, remote_version,
+             remote_hlc, remote_device, remote_label, remote_at, opened_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+             ON CONFLICT (collection, id) DO UPDATE SET local_body = excluded.local_body, local_hlc = excluded.local_hlc,
+             local_at = excluded.local_at, remote_body = excluded.remote_body, remote_version = excluded.remote_version,
+             remote_hlc = excluded.remote_hlc, remote_device = excluded.remote_device, remote_label = excluded.remote_label,
+             remote_at = excluded.remote_at",
+        )?
+        .execute(params![
+            local.collection,
+            local.id,
+            base_body,
+            local.body,
+            local.hlc.to_i64(),
+            local.updated_at,
+            remote.body,
+            remote.version,
+            remote.hlc.to_i64(),
+            remote.device_id,
+            remote.device_label,
+            remote.updated_at,
+            write.now.wall_ms,
+        ])?;
+    for mut entry in entries {
+        entry.state = EntryState::Conflict;
+        entry.store(write)?;
+    }
+    write.changes.conflicts = true;
+    diagnostics::conflict_opened(write)
+}
+
+/// A further local write while the conflict is open takes part in it.
+pub(crate) fn refresh_local(
+    write: &mut Write<'_>,
+    collection: &str,
+    id: &str,
+    body: Option<&str>,
+    hlc: Hlc,
+) -> Result<()> {
+    write
+        .conn
+        .prepare_cached(
+            "UPDATE conflict SET local_body = ?3, local_hlc = ?4, local_at = ?5 WHERE collection = ?1 AND id = ?2",
+        )?
+        .execute(params![collection, id, body, hlc.to_i64(), write.now.wall_ms])?;
+    write.changes.conflicts = true;
+    Ok(())
+}
+
+pub(super) fn close(write: &mut Write<'_>, collection: &str, id: &str) -> Result<()> {
+    let gone = write
+        .conn
+        .prepare_cached("DELETE FROM conflict WHERE collection = ?1 AND id = ?2")?
+        .execute(params![collection, id])?;
+    write.changes.conflicts |= gone > 0;
+    Ok(())
+}
+
+/// A conflict whose entries the user has thrown away is settled.
+pub(crate) fn close_if_idle(write: &mut Write<'_>, collection: &str, id: &str) -> Result<()> {
+    let Some(row) = find(write.conn, collection, id)? else {
+        return close(write, collection, id);
+    };
+    let entries = heads_of(write.conn, collection, id, row.lane())?;
+    if entries.iter().any(|entry| entry.state == EntryState::Conflict) {
+        Ok(())
+    } else {
+        close(write, collection, id)
+    }
+}

@@ -1,0 +1,24 @@
+//! What happens when the server has another version than a local write was made on.
+//!
+//! # In the order it happens
+//! 1. Versions detect, the server assigns them: a pulled version, or an answer to a push, is newer
+//!    than the base of something unsent.
+//! 2. The pulled version always becomes the record's base, also while a local change is pending.
+//! 3. [`plan`] decides, from base, local, remote and policy alone.
+//! 4. `apply` carries it out in the same transaction: base, entries, visible body, history,
+//!    and, under `ask`, a row in `conflict` with both bodies and their base.
+//! 5. The user resolves the row ([`resolve`]); the resolution is a write whose base is the remote
+//!    version that was shown, and it can meet another version again.
+//!
+//! Stopped anywhere before the commit: nothing of it happened, and the same page or answer comes
+//! again. An entry whose fate is open (it may have been applied without our knowing) is not planned
+//! on: its base is frozen, and its answer settles it.
+
+mod apply;
+mod plan;
+mod resolve;
+
+pub use plan::{Action, Policy, Side, plan};
+pub use resolve::{Conflict, Resolution, resolve};
+
+pub(crate) use apply::{close_if_idle, meet, refresh_local};

@@ -1,0 +1,592 @@
+//! The file: one SQLite database per account.
+//!
+//! # Opening
+//! 1. The file is created with mode 0600, or opened; hardened (`harden.rs`); put into WAL.
+//! 2. A schema newer than ours: refused with [`Error::NewerFile`], the file untouched.
+//! 3. Missing migrations run in one transaction (`migrate.rs`). Stopped in the middle: nothing
+//!    happened, the next opening runs them.
+//! 4. Indexes follow the registered collections, in one transaction.
+//! 5. A damaged file is set aside, never deleted, and what can be read of the queue is carried into
+//!    a new one (`salvage.rs`). Damage that shows only later is met at the next opening.
+//!
+//! # Writing
+//! Everything that writes takes a [`Write`], which exists only inside a transaction; everything
+//! that reads takes a [`Read`]. Nobody else opens a transaction.
+//! 1. `BEGIN IMMEDIATE`.
+//! 2. Each job of the group runs in a savepoint of its own, so that one that fails undoes itself
+//!    and nothing else.
+//! 3. `COMMIT` with FULL: one fsync for the whole group. Stopped before: nothing of the group
+//!    happened. Stopped after: all of it did.
+//! 4. What changed is given back to be published; never before the commit.
+
+mod harden;
+mod migrate;
+mod salvage;
+
+pub use salvage::Salvage;
+
+use crate::{
+    change::Changes,
+    collection::Collections,
+    env::{self, Env, Now, Ticks},
+    error::{Error, Result},
+    hlc::Hlc,
+    settings::Settings,
+};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, ToSql, params, types::FromSql};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use uuid::Uuid;
+
+/// What a store is opened with.
+#[derive(Clone)]
+pub struct OpenOptions {
+    /// The folder that holds one file per account. `None` keeps everything in memory: nothing
+    /// survives the process, which is for tests and for apps that ask for it.
+    pub folder: Option<PathBuf>,
+    /// The account; any text. Files are named by a hash of it.
+    pub account: String,
+    /// The installation's id. `None` reads it from the folder, where it is made once and outlives
+    /// accounts and wiping.
+    pub device_id: Option<String>,
+    /// What the app registered.
+    pub collections: Collections,
+    /// Limits and times.
+    pub settings: Settings,
+    /// Clocks and randomness.
+    pub env: Arc<dyn Env>,
+}
+
+impl OpenOptions {
+    /// A store for `account` in `folder`, with default settings and the system's clocks.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn new(folder: impl Into<PathBuf>, account: impl Into<String>, collections: Collections) -> Self {
+        Self {
+            folder: Some(folder.into()),
+            account: account.into(),
+            device_id: None,
+            collections,
+            settings: Settings::default(),
+            env: Arc::new(env::SystemEnv::default()),
+        }
+    }
+
+    /// Where the account's file is; `None` in memory.
+    pub fn file(&self) -> Option<PathBuf> {
+        let name = Uuid::new_v5(&NAMESPACE, self.account.as_bytes());
+        self.folder
+            .as_ref()
+            .map(|folder| folder.join(format!("{}.keepsync", name.simple())))
+    }
+}
+
+/// Namespace of the ids that Keepsync derives from names (UUIDv5).
+pub(crate) const NAMESPACE: Uuid = Uuid::from_u128(0x8d1f_9c2e_5b0a_4f5e_9a53_6b65_6570_7379);
+
+/// An account's file, opened for writing. One per file and process; it is not shared between
+/// threads, and on a phone it lives on its own.
+pub struct Db {
+    conn: Connection,
+    path: Option<PathBuf>,
+    shared: Shared,
+    ticks: Ticks,
+    hlc: Hlc,
+    salvaged: Option<Salvage>,
+}
+
+/// What readers and writers of one file have in common.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) collections: Arc<Collections>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) env: Arc<dyn Env>,
+    pub(crate) account: Arc<str>,
+    pub(crate) device_id: Arc<str>,
+}
+
+/// How hard a commit is made to stick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// On the disk when it returns: every write of the user.
+    Full,
+    /// Consistent, but the last ones may be missing after a power cut: pulled pages, which come
+    /// again.
+    Normal,
+}
+
+/// A piece of work inside a group commit.
+pub trait Job {
+    /// Does it. `false` means it failed and is undone.
+    fn run(&mut self, write: &mut Write<'_>) -> bool;
+    /// Called once, after the commit, with its result.
+    fn finish(self: Box<Self>, commit: Result<()>);
+}
+
+impl Db {
+    /// Opens the account's file, making it if it is not there.
+    ///
+    /// # Errors
+    /// [`Error::NewerFile`], [`Error::OtherAccount`], [`Error::StorageFull`],
+    /// [`Error::ReadOnlyFile`], [`Error::Locked`], [`Error::Unavailable`]. A damaged file is not an
+    /// error: see [`Db::salvaged`].
+    pub fn open(options: OpenOptions) -> Result<Self> {
+        let Some(path) = options.file() else {
+            let conn = Self::connect_memory(&options)?;
+            return Self::with(conn, None, options);
+        };
+        salvage::resume(&path)?;
+        let open = || {
+            let conn = Self::connect(&path, &options)?;
+            Self::with(conn, Some(path.clone()), options.clone()).map_err(|error| Self::locate(error, &path))
+        };
+        match open() {
+            Err(Error::Damaged { .. }) => {
+                let saved = salvage::salvage(&path, |beside| Self::connect(beside, &options))?;
+                let mut db = open()?;
+                db.salvaged = Some(saved);
+                Ok(db)
+            }
+            other => other,
+        }
+    }
+
+    fn with(conn: Connection, path: Option<PathBuf>, options: OpenOptions) -> Result<Self> {
+        let device_id = match (&options.device_id, &options.folder) {
+            (Some(given), _) => given.clone(),
+            (None, Some(folder)) => installation_id(folder, &*options.env)?,
+            (None, None) => env::uuid_v7(options.env.wall_ms(), options.env.random()).to_string(),
+        };
+        let stored: Option<i64> = meta(&conn, "tick")?;
+        let stored_wall: Option<i64> = meta(&conn, "tick_wall")?;
+        let stored = stored.and_then(|tick| u64::try_from(tick).ok()).zip(stored_wall);
+        let ticks = Ticks::resume(&*options.env, stored);
+        let hlc = latest_clock(&conn)?;
+        let mut db = Self {
+            conn,
+            path,
+            ticks,
+            hlc,
+            salvaged: None,
+            shared: Shared {
+                collections: Arc::new(options.collections),
+                settings: Arc::new(options.settings),
+                env: options.env,
+                account: options.account.into(),
+                device_id: device_id.into(),
+            },
+        };
+        if meta::<String>(&db.conn, "device_id")?.as_deref() != Some(&*db.shared.device_id) {
+            let id = db.shared.device_id.clone();
+            db.write(|write| write.set_meta("device_id", &*id))?;
+        }
+        Ok(db)
+    }
+
+    fn connect_memory(options: &OpenOptions) -> Result<Connection> {
+        let mut conn = Connection::open_in_memory()?;
+        harden::harden(&conn)?;
+        migrate::migrate(&mut conn, &options.account)?;
+        migrate::index(&mut conn, &options.collections)?;
+        Ok(conn)
+    }
+
+    fn connect(path: &Path, options: &OpenOptions) -> Result<Connection> {
+        harden::create_private(path)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        if salvage::lost_its_file(path) {
+            return Err(Error::Damaged { path: path.to_owned() });
+        }
+        let open = || -> Result<Connection> {
+            let mut conn = Connection::open_with_flags(path, flags)?;
+            // A file that is refused or damaged is left as it is, log and all.
+            harden::checkpoint_on_close(&conn, false)?;
+            migrate::refuse_newer(&conn)?;
+            harden::harden(&conn)?;
+            harden::write_ahead(&conn, &options.settings)?;
+            salvage::examine(&conn, path)?;
+            migrate::migrate(&mut conn, &options.account)?;
+            migrate::index(&mut conn, &options.collections)?;
+            harden::checkpoint_on_close(&conn, true)?;
+            Ok(conn)
+        };
+        open().map_err(|error| harden::explain(error, path))
+    }
+
+    /// A second connection to the same file, for reading only; `None` in memory.
+    #[cfg(any(feature = "runtime", test))]
+    pub(crate) fn reader(path: &Path) -> Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let conn = Connection::open_with_flags(path, flags).map_err(Error::from)?;
+        harden::harden(&conn)?;
+        Ok(conn)
+    }
+
+    /// Where the file is; `None` in memory.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// What was saved if the file was found damaged while opening.
+    pub fn salvaged(&self) -> Option<&Salvage> {
+        self.salvaged.as_ref()
+    }
+
+    /// The installation's id.
+    pub fn device_id(&self) -> &str {
+        &self.shared.device_id
+    }
+
+    #[cfg(any(feature = "runtime", test))]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// The limits and times it was opened with.
+    pub fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    /// The moment, on this file's clocks.
+    pub fn now(&self) -> Now {
+        self.ticks.now(&*self.shared.env)
+    }
+
+    #[cfg(feature = "runtime")]
+    pub(crate) fn ticks(&self) -> Ticks {
+        self.ticks
+    }
+
+    /// Reads.
+    ///
+    /// # Errors
+    /// What `f` gives.
+    pub fn read<T>(&self, f: impl FnOnce(&Read<'_>) -> Result<T>) -> Result<T> {
+        let result = f(&Read {
+            conn: &self.conn,
+            shared: &self.shared,
+        });
+        result.map_err(|error| self.located(error))
+    }
+
+    /// One transaction, committed with FULL. Gives what `f` gave, and what changed.
+    ///
+    /// # Errors
+    /// What `f` or the commit gives; then nothing has changed.
+    pub fn write<T>(&mut self, f: impl FnOnce(&mut Write<'_>) -> Result<T>) -> Result<(T, Changes)> {
+        self.write_with(Durability::Full, f)
+    }
+
+    /// One transaction. Gives what `f` gave, and what changed.
+    ///
+    /// # Errors
+    /// What `f` or the commit gives; then nothing has changed.
+    pub fn write_with<T>(
+        &mut self,
+        durability: Durability,
+        f: impl FnOnce(&mut Write<'_>) -> Result<T>,
+    ) -> Result<(T, Changes)> {
+        self.begin(durability)?;
+        let (result, changes) = self.with_write(f);
+        match result {
+            Ok(value) => self.commit(durability).map(|()| (value, changes)),
+            Err(error) => {
+                self.roll_back(durability);
+                Err(self.located(error))
+            }
+        }
+    }
+
+    /// Many jobs, one transaction, one fsync. After the commit what changed is published, and then
+    /// each job is told how it went.
+    pub fn write_group(&mut self, mut jobs: Vec<Box<dyn Job + std::marker::Send>>, publish: impl FnOnce(&Changes)) {
+        let mut changes = Changes::default();
+        let mut verdict = self.begin(Durability::Full);
+        if verdict.is_ok() {
+            let alone = jobs.len() == 1;
+            for job in &mut jobs {
+                if !alone {
+                    verdict = self.conn.execute_batch("SAVEPOINT job").map_err(Error::from);
+                }
+                if verdict.is_err() {
+                    break;
+                }
+                let (ok, changed) = self.with_write(|write| job.run(write));
+                // A full disk or an I/O error ends the whole transaction behind our back.
+                if self.conn.is_autocommit() {
+                    verdict = Err(Error::StorageFull);
+                    break;
+                }
+                if ok {
+                    changes.merge(changed);
+                }
+                if !alone {
+                    let end = if ok {
+                        "RELEASE job"
+                    } else {
+                        "ROLLBACK TO job; RELEASE job"
+                    };
+                    verdict = self.conn.execute_batch(end).map_err(Error::from);
+                } else if !ok {
+                    self.roll_back(Durability::Full);
+                }
+            }
+            if verdict.is_ok() && !self.conn.is_autocommit() {
+                verdict = self.commit(Durability::Full);
+            } else if verdict.is_err() {
+                self.roll_back(Durability::Full);
+            }
+        }
+        let verdict = verdict.map_err(|error| self.located(error));
+        if verdict.is_ok() {
+            publish(&changes);
+        }
+        for job in jobs {
+            job.finish(verdict.clone());
+        }
+    }
+
+    fn with_write<T>(&mut self, f: impl FnOnce(&mut Write<'_>) -> T) -> (T, Changes) {
+        let mut write = Write {
+            conn: &self.conn,
+            shared: &self.shared,
+            now: self.ticks.now(&*self.shared.env),
+            hlc: &mut self.hlc,
+            changes: Changes::default(),
+        };
+        let value = f(&mut write);
+        let changes = write.changes;
+        (value, changes)
+    }
+
+    fn begin(&mut self, durability: Durability) -> Result<()> {
+        if !self.conn.is_autocommit() {
+            // A panic in the middle of a transaction left it open.
+            self.roll_back(Durability::Normal);
+        }
+        if durability == Durability::Normal {
+            self.conn.execute_batch("PRAGMA synchronous=NORMAL")?;
+        }
+        let begun = self
+            .conn
+            .prepare_cached("BEGIN IMMEDIATE")
+            .and_then(|mut begin| begin.execute([]));
+        if let Err(error) = begun {
+            self.restore(durability);
+            return Err(self.located(error.into()));
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, durability: Durability) -> Result<()> {
+        let committed = self
+            .conn
+            .prepare_cached("COMMIT")
+            .and_then(|mut commit| commit.execute([]));
+        if let Err(error) = committed {
+            self.roll_back(durability);
+            return Err(self.located(error.into()));
+        }
+        self.restore(durability);
+        Ok(())
+    }
+
+    fn roll_back(&mut self, durability: Durability) {
+        if !self.conn.is_autocommit() {
+            // Nothing to report: a transaction that cannot be rolled back is gone already.
+            let _ = self.conn.execute_batch("ROLLBACK");
+        }
+        self.restore(durability);
+    }
+
+    fn restore(&self, durability: Durability) {
+        if durability == Durability::Normal {
+            // Fails only on a closed connection.
+            let _ = self.conn.execute_batch("PRAGMA synchronous=FULL");
+        }
+    }
+
+    fn located(&self, error: Error) -> Error {
+        match &self.path {
+            Some(path) => Self::locate(error, path),
+            None => error,
+        }
+    }
+
+    /// Says where the damage is, and marks the file for a close look at its next opening.
+    pub(crate) fn locate(error: Error, path: &Path) -> Error {
+        if !matches!(error, Error::Damaged { .. }) {
+            return error;
+        }
+        salvage::suspect(path);
+        Error::Damaged { path: path.to_owned() }
+    }
+
+    /// Moves the write-ahead log into the file as far as readers allow; true if all of it went.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn checkpoint(&self) -> Result<bool> {
+        let busy: i64 = self
+            .conn
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        Ok(busy == 0)
+    }
+
+    /// Size of the write-ahead log in bytes.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn wal_bytes(&self) -> u64 {
+        let Some(path) = &self.path else { return 0 };
+        let mut name = path.clone().into_os_string();
+        name.push("-wal");
+        std::fs::metadata(name).map_or(0, |meta| meta.len())
+    }
+}
+
+/// Reads inside or outside of a transaction.
+#[derive(Clone, Copy)]
+pub struct Read<'c> {
+    pub(crate) conn: &'c Connection,
+    pub(crate) shared: &'c Shared,
+}
+
+impl Read<'_> {
+    /// All that `f` reads is of one moment, whatever is written meanwhile. For a few statements that
+    /// belong together: while it runs, the log cannot start over.
+    pub(crate) fn together<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<T> {
+        if !self.conn.is_autocommit() {
+            return f();
+        }
+        self.conn.prepare_cached("BEGIN")?.execute([])?;
+        let result = f();
+        self.conn.prepare_cached("ROLLBACK")?.execute([])?;
+        result
+    }
+
+    pub(crate) fn meta<T: FromSql>(&self, key: &str) -> Result<Option<T>> {
+        meta(self.conn, key)
+    }
+}
+
+/// Writes inside a transaction.
+pub struct Write<'c> {
+    pub(crate) conn: &'c Connection,
+    pub(crate) shared: &'c Shared,
+    pub(crate) now: Now,
+    hlc: &'c mut Hlc,
+    pub(crate) changes: Changes,
+}
+
+impl<'c> Write<'c> {
+    /// Reads, seeing what this transaction has written.
+    pub fn read(&self) -> Read<'c> {
+        Read {
+            conn: self.conn,
+            shared: self.shared,
+        }
+    }
+
+    /// The hybrid clock of the next local write.
+    pub(crate) fn tick_hlc(&mut self) -> Hlc {
+        *self.hlc = self.hlc.next(self.now.wall_ms);
+        *self.hlc
+    }
+
+    /// The hybrid clock of a local write that follows a version.
+    pub(crate) fn tick_hlc_after(&mut self, before: Option<Hlc>) -> Hlc {
+        *self.hlc = before.map_or(*self.hlc, |before| before.max(*self.hlc));
+        self.tick_hlc()
+    }
+
+    /// Takes a clock from elsewhere into account; gives it clamped.
+    pub(crate) fn observe_hlc(&mut self, seen: Hlc, server_time: Option<i64>) -> Hlc {
+        let reference = server_time.unwrap_or(self.now.wall_ms);
+        let clamped = seen.clamped(reference, self.shared.settings.clock_ahead_ms);
+        *self.hlc = self
+            .hlc
+            .observe(clamped, self.now.wall_ms, self.shared.settings.clock_ahead_ms);
+        clamped
+    }
+
+    /// Stores the clocks: whenever an entry leaves the queue, and with every stored tick.
+    pub(crate) fn store_clocks(&mut self) -> Result<()> {
+        let hlc = self.hlc.to_i64();
+        self.set_meta("hlc", &hlc)?;
+        self.set_meta("tick", &i64::try_from(self.now.tick_ms).unwrap_or(i64::MAX))?;
+        let wall_ms = self.now.wall_ms;
+        self.set_meta("tick_wall", &wall_ms)
+    }
+
+    pub(crate) fn set_meta(&mut self, key: &str, value: &(impl ToSql + ?Sized)) -> Result<()> {
+        let mut statement = self.conn.prepare_cached(
+            "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value",
+        )?;
+        statement.execute(params![key, value])?;
+        Ok(())
+    }
+
+    pub(crate) fn uuid_v7(&self) -> Uuid {
+        env::uuid_v7(self.now.wall_ms, self.shared.env.random())
+    }
+
+    /// A uniform number in `0..1`, for jitter.
+    pub(crate) fn unit(&self) -> f64 {
+        env::unit(self.shared.env.random())
+    }
+}
+
+fn meta<T: FromSql>(conn: &Connection, key: &str) -> Result<Option<T>> {
+    let mut statement = conn.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
+    Ok(statement.query_row([key], |row| row.get(0)).optional()?)
+}
+
+/// User writes do not store the clock (it would cost each a page): the newest entry holds it.
+fn latest_clock(conn: &Connection) -> Result<Hlc> {
+    let stored: i64 = meta(conn, "hlc")?.unwrap_or(0);
+    let newest: i64 = conn.query_row(
+        "SELECT coalesce(max(hlc), 0) FROM (SELECT hlc FROM entry ORDER BY seq DESC LIMIT 64)",
+        [],
+        |row| row.get(0),
+    )?;
+    Ok(Hlc::from_i64(stored.max(newest)))
+}
+
+/// Reads the installation's id, or makes it: written beside and renamed, so that it is whole or
+/// not there. Who makes it holds a lock, so that all who race for it get the same. (A hard link that
+/// must not exist yet would need no lock, but Android allows apps no hard links.)
+fn installation_id(folder: &Path, env: &dyn Env) -> Result<String> {
+    use std::io::Write as _;
+    let path = folder.join("device-id");
+    if let Some(id) = read_id(&path)? {
+        return Ok(id);
+    }
+    let make = || -> std::io::Result<String> {
+        let lock = std::fs::File::create(folder.join("device-id.lock"))?;
+        // Released when the file is closed, whatever happens here.
+        lock.lock()?;
+        if let Ok(Some(id)) = read_id(&path) {
+            return Ok(id);
+        }
+        let id = env::uuid_v7(env.wall_ms(), env.random()).to_string();
+        let beside = folder.join("device-id.new");
+        let mut file = std::fs::File::create(&beside)?;
+        file.write_all(id.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&beside, &path)?;
+        Ok(id)
+    };
+    make().map_err(|error| harden::io_error(&error))
+}
+
+/// `None`: there is none, or nothing that could be one.
+fn read_id(path: &Path) -> Result<Option<String>> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(harden::io_error(&error)),
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(Uuid::try_parse(text.trim()).ok().map(|id| id.to_string()))
+}
+
+#[cfg(test)]
+mod tests;

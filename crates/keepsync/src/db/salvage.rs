@@ -1,0 +1,300 @@
+//! What happens to a damaged file.
+//!
+//! 1. A fresh file is made beside it, `<name>.salvage`. Unsent writes, key-value pairs and sessions
+//!    in progress are read from the damaged one, row by row around what cannot be read, and carried
+//!    over in one transaction. Each carried record starts without a base: the next pull, which starts
+//!    from the beginning, brings it.
+//! 2. The damaged file, and then its log, are renamed to `<name>.damaged-<n>`. Nothing is deleted, and
+//!    nothing in them is changed.
+//! 3. The fresh file takes its place.
+//!
+//! Stopped in 1, by a full disk too: the next opening begins again. Stopped later: it goes on
+//! ([`resume`]).
+//!
+//! Opening looks only at the first pages. Damage that shows later leaves a mark, `<name>.suspect`
+//! ([`suspect`]), and the next opening looks at every page.
+
+use super::harden::io_error;
+use crate::error::{Error, Result};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, Params, Statement, TransactionBehavior, config::DbConfig, params_from_iter,
+    types::Value,
+};
+use serde_json::value::RawValue;
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+/// What was saved from a damaged file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Salvage {
+    /// Where the damaged file is now.
+    pub set_aside: PathBuf,
+    /// Unsent writes carried over.
+    pub entries: usize,
+    /// Key-value pairs carried over.
+    pub pairs: usize,
+    /// Whether all unsent writes, pairs and sessions could be read.
+    pub whole: bool,
+}
+
+fn with(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.to_owned().into_os_string();
+    name.push(suffix);
+    name.into()
+}
+
+/// Marks the file for a close look at its next opening.
+pub(super) fn suspect(path: &Path) {
+    // Without the mark the damage is met again, and marked then.
+    let _ = std::fs::File::create(with(path, ".suspect"));
+}
+
+/// Looks at every page and every row if the file is marked. SQLite finds what is wrong with the tree;
+/// what is wrong inside a row shows in texts that are not UTF-8 and bodies that are not JSON.
+pub(super) fn examine(conn: &Connection, path: &Path) -> Result<()> {
+    let mark = with(path, ".suspect");
+    if !mark.exists() {
+        return Ok(());
+    }
+    let damaged = || Error::Damaged { path: path.to_owned() };
+    let verdict: String = conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if verdict != "ok" {
+        return Err(damaged());
+    }
+    let mut tables = conn.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
+    for table in tables.query_map([], |row| row.get::<_, String>(0))? {
+        let mut statement = conn.prepare(&format!("SELECT * FROM \"{}\"", table?))?;
+        let json: Vec<bool> = statement
+            .column_names()
+            .map(|name| matches!(name, "body" | "base_body" | "local_body" | "remote_body" | "fields"))
+            .collect();
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            for (column, &json) in json.iter().enumerate() {
+                match row.get::<_, Value>(column)? {
+                    Value::Text(text) if json && serde_json::from_str::<&RawValue>(&text).is_err() => {
+                        return Err(damaged());
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+    remove(&mark)
+}
+
+/// Whether the file was cut to nothing while its log was not: SQLite would delete the log.
+pub(super) fn lost_its_file(path: &Path) -> bool {
+    let bytes = |path: &Path| std::fs::metadata(path).map(|meta| meta.len()).ok();
+    bytes(path) == Some(0) && bytes(&with(path, "-wal")).is_some_and(|bytes| bytes > 0)
+}
+
+/// Puts a fresh file in the place of a damaged one. `connect` opens a file, making it.
+pub(super) fn salvage(path: &Path, connect: impl FnOnce(&Path) -> Result<Connection>) -> Result<Salvage> {
+    let beside = with(path, ".salvage");
+    for suffix in ["", "-wal", "-shm"] {
+        remove(&with(&beside, suffix))?;
+    }
+    let mut fresh = connect(&beside)?;
+    let carried = carry_over(path, &mut fresh)?;
+    // Closing moves the log into the file; what must not be left behind is moved now.
+    fresh.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    drop(fresh);
+    let set_aside = set_aside(path)?;
+    rename(&beside, path)?;
+    remove(&with(path, ".suspect"))?;
+    Ok(Salvage { set_aside, ..carried })
+}
+
+/// Does what an interrupted salvage has left to do. The damaged file goes only after the fresh one is
+/// whole: where it is gone, the fresh one may take its place.
+pub(super) fn resume(path: &Path) -> Result<()> {
+    let beside = with(path, ".salvage");
+    if path.exists() || !beside.exists() {
+        return Ok(());
+    }
+    if let Some(aside) = asides(path).take_while(|aside| aside.exists()).last() {
+        set_log_aside(path, &aside)?;
+    }
+    rename(&beside, path)?;
+    remove(&with(path, ".suspect"))
+}
+
+fn asides(path: &Path) -> impl Iterator<Item = PathBuf> {
+    (1..10_000).map(|n| with(path, &format!(".damaged-{n}")))
+}
+
+fn set_aside(path: &Path) -> Result<PathBuf> {
+    let aside = asides(path)
+        .find(|aside| !aside.exists())
+        .ok_or_else(|| Error::Internal("too many damaged files".to_owned()))?;
+    // The file first: a log is replayed into whatever file stands beside it.
+    rename(path, &aside)?;
+    set_log_aside(path, &aside)?;
+    Ok(aside)
+}
+
+fn set_log_aside(path: &Path, aside: &Path) -> Result<()> {
+    for suffix in ["-wal", "-shm"] {
+        rename(&with(path, suffix), &with(aside, suffix))?;
+    }
+    Ok(())
+}
+
+/// One that is not there is no error.
+fn rename(from: &Path, to: &Path) -> Result<()> {
+    match std::fs::rename(from, to) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error(&error)),
+        _ => Ok(()),
+    }
+}
+
+/// One that is not there is no error.
+fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error(&error)),
+        _ => Ok(()),
+    }
+}
+
+/// Rows of one table, read by rowid so that a damaged page costs only its own rows.
+struct Rows {
+    rows: Vec<Vec<Value>>,
+    whole: bool,
+}
+
+/// How many unreadable rowids in a row are tried before the rest of a table is given up.
+const PATIENCE: i64 = 20_000;
+
+fn read_around_damage(conn: &Connection, table: &str, rowid: &str, columns: &str) -> Rows {
+    let mut found = Rows {
+        rows: Vec::new(),
+        whole: true,
+    };
+    let (mut from, mut misses) = (i64::MIN, 0);
+    // Not "greater than the last": that would begin on the last one's page, which may be the damaged one.
+    let sql = format!("SELECT {rowid}, {columns} FROM {table} WHERE {rowid} >= ?1 ORDER BY {rowid}");
+    while misses < PATIENCE {
+        let Ok(mut statement) = conn.prepare_cached(&sql) else {
+            break;
+        };
+        let width = statement.column_count();
+        let Ok(mut rows) = statement.query([from]) else {
+            break;
+        };
+        loop {
+            match rows.next() {
+                Ok(None) => return found,
+                Ok(Some(row)) => {
+                    let values = (0..width)
+                        .map(|column| row.get::<_, Value>(column))
+                        .collect::<rusqlite::Result<Vec<_>>>();
+                    match (row.get::<_, i64>(0), values) {
+                        // Rows that are not in order are not what was written, and would lead in circles.
+                        (Ok(at), Ok(mut values)) if at >= from => {
+                            values.remove(0);
+                            from = at.saturating_add(1);
+                            misses = 0;
+                            found.rows.push(values);
+                        }
+                        _ => found.whole = false,
+                    }
+                }
+                Err(_) => break,
+            }
+        }
+        found.whole = false;
+        misses += 1;
+        from = if from == i64::MIN { 0 } else { from.saturating_add(1) };
+    }
+    found.whole = false;
+    found
+}
+
+const ENTRY: &str = "op, replaces, collection, id, lane, kind, body, base_version, hlc, priority, maybe_sent, attempts, state, \
+                     reason_code, reason_message, created_at";
+
+/// Carries unsent writes, pairs and sessions from the damaged file into a fresh one. A row that makes
+/// no sense stays behind: one would make the whole queue unreadable.
+fn carry_over(damaged: &Path, fresh: &mut Connection) -> Result<Salvage> {
+    let mut salvage = Salvage {
+        set_aside: PathBuf::new(),
+        entries: 0,
+        pairs: 0,
+        whole: false,
+    };
+    if lost_its_file(damaged) {
+        return Ok(salvage);
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let opened = Connection::open_with_flags(damaged, flags)
+        .map_err(Error::from)
+        .and_then(|conn| {
+            super::harden::harden(&conn)?;
+            // It is kept as it is: its log is not moved into it.
+            super::harden::checkpoint_on_close(&conn, false)?;
+            // Only so does SQLite read a file that is shorter than its header says. Nothing is written.
+            conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, false)?;
+            conn.set_db_config(DbConfig::SQLITE_DBCONFIG_WRITABLE_SCHEMA, true)?;
+            Ok(conn)
+        });
+    let Ok(damaged) = opened else { return Ok(salvage) };
+    let entries = read_around_damage(&damaged, "entry", "seq", ENTRY);
+    let pairs = read_around_damage(&damaged, "kv", "rowid", "key, value");
+    let sessions = read_sessions(&damaged);
+    salvage.whole = entries.whole && pairs.whole && sessions.is_some();
+
+    let tx = fresh.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    {
+        // The base is not carried: the next pull brings it, and `plan` settles the two.
+        let mut insert = tx.prepare(&format!(
+            "INSERT INTO entry ({ENTRY}, base, next_tick) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,
+             CASE ?13 WHEN 2 THEN 0 ELSE ?13 END, ?14, ?15, ?16, 0, 0
+             WHERE length(?1) = 16 AND coalesce(length(?2), 16) = 16 AND ?12 BETWEEN 0 AND 4294967295
+             AND iif(?7 IS NULL, 1, iif(json_valid(?7), json_type(?7) = 'object', 0))"
+        ))?;
+        for values in &entries.rows {
+            salvage.entries += carry(&mut insert, params_from_iter(values))?;
+        }
+    }
+    tx.execute_batch(
+        "INSERT INTO record (collection, id, parent_id, body, hlc, device_id, base, version, state, created_at, updated_at)
+         SELECT collection, id, nullif(lane, id), body, hlc, '', 0, 0, iif(state = 3, 3, 1), created_at, created_at
+         FROM entry WHERE seq IN (SELECT max(seq) FROM entry GROUP BY collection, id)",
+    )?;
+    {
+        let mut insert = tx.prepare("INSERT INTO kv (key, value) VALUES (?1, ?2)")?;
+        for values in &pairs.rows {
+            salvage.pairs += carry(&mut insert, params_from_iter(values))?;
+        }
+        let mut insert = tx.prepare(
+            "INSERT INTO session (collection, id, children, started_at, scratch) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?;
+        for values in sessions.iter().flatten() {
+            carry(&mut insert, params_from_iter(values))?;
+        }
+    }
+    tx.commit()?;
+    salvage.whole &= salvage.entries == entries.rows.len() && salvage.pairs == pairs.rows.len();
+    Ok(salvage)
+}
+
+/// How many rows were carried: none, if the table does not take it.
+fn carry(insert: &mut Statement<'_>, row: impl Params) -> Result<usize> {
+    match insert.execute(row) {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => Ok(0),
+        other => Ok(other?),
+    }
+}
+
+/// Sessions in progress are few, so they are all or nothing.
+fn read_sessions(damaged: &Connection) -> Option<Vec<Vec<Value>>> {
+    let read = || -> rusqlite::Result<Vec<Vec<Value>>> {
+        let mut statement = damaged.prepare("SELECT collection, id, children, started_at, scratch FROM session")?;
+        let rows = statement.query_map([], |row| (0..5).map(|column| row.get(column)).collect())?;
+        rows.collect()
+    };
+    read().ok()
+}

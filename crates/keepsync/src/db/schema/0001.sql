@@ -1,0 +1,156 @@
+-- Schema 1. Frozen once released: later changes are later files.
+
+-- What holds for the whole file.
+--   account      the account the file belongs to            written once, on creation
+--   device_id    the installation that wrote last            on opening
+--   epoch        life of the server's data                   with a page or an answer
+--   hlc          latest hybrid clock seen                    whenever an entry leaves the queue
+--   tick, tick_wall   monotone clock and its wall time       whenever a time on it is stored
+--   throttled_until   tick before which nothing is sent      with a "not so fast"
+--   synced_at    end of the last whole drain, UTC ms         at the end of a pass
+CREATE TABLE meta (
+  key   TEXT PRIMARY KEY,
+  value ANY NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- One document each: what the app sees, and what the server last confirmed.
+CREATE TABLE record (
+  rid         INTEGER PRIMARY KEY,
+  collection  TEXT NOT NULL,
+  id          TEXT NOT NULL,
+  parent_id   TEXT,                        -- fixed when the record is made
+  body        TEXT,                        -- visible; NULL: deleted
+  hlc         INTEGER NOT NULL,            -- of the visible body
+  device_id   TEXT NOT NULL,               -- that wrote the visible body
+  base        INTEGER NOT NULL,            -- 0 never confirmed, 1 the visible body, 2 base_body, 3 deleted
+  base_body   TEXT,                        -- only for base = 2
+  base_hlc    INTEGER,                     -- only for base > 1
+  base_device TEXT,                        -- only for base > 1
+  version     INTEGER NOT NULL DEFAULT 0,  -- of the base; 0 never confirmed
+  state       INTEGER NOT NULL,            -- 0 synced, 1 pending, 2 in conflict, 3 parked: the worst of its entries
+  server_id   TEXT,
+  created_at  INTEGER NOT NULL,            -- UTC ms
+  updated_at  INTEGER NOT NULL,            -- UTC ms, of the visible body
+  synced_at   INTEGER,                     -- UTC ms, when the base was last confirmed
+  seen        INTEGER NOT NULL DEFAULT 0   -- generation of the pull that last saw it
+) STRICT;
+CREATE UNIQUE INDEX record_key ON record (collection, id);
+CREATE INDEX record_gone ON record (synced_at) WHERE body IS NULL;
+CREATE INDEX record_parent ON record (parent_id) WHERE parent_id IS NOT NULL;
+
+-- The queue: one row per unsent write, in the order of seq.
+CREATE TABLE entry (
+  seq            INTEGER PRIMARY KEY AUTOINCREMENT,
+  op             BLOB NOT NULL,            -- operation id: the same on every attempt of this content
+  replaces       BLOB,                     -- operation id that was refused and whose place this takes
+  collection     TEXT NOT NULL,
+  id             TEXT NOT NULL,
+  lane           TEXT NOT NULL,            -- the parent's id, or its own
+  kind           TEXT NOT NULL,            -- create, update, delete, complete, skip; others belong to a newer app
+  body           TEXT,                     -- whole; NULL for a delete
+  base_version   INTEGER NOT NULL,         -- version it was made on; 0 none
+  base           INTEGER NOT NULL,         -- frozen base: 0 none, 1 the record's base, 2 base_body, 3 deleted
+  base_body      TEXT,
+  base_op        BLOB,                     -- went out chained on this operation
+  hlc            INTEGER NOT NULL,
+  priority       INTEGER NOT NULL,
+  maybe_sent     INTEGER NOT NULL,         -- 1 before its first byte leaves, never cleared
+  attempts       INTEGER NOT NULL,
+  next_tick      INTEGER NOT NULL,         -- not before this tick
+  state          INTEGER NOT NULL,         -- 0 waiting, 1 held, 2 in conflict, 3 parked
+  reason_code    TEXT,
+  reason_message TEXT,
+  created_at     INTEGER NOT NULL          -- UTC ms
+) STRICT;
+CREATE INDEX entry_lane ON entry (lane, id);
+
+-- Acknowledged operations, for a server that is restored from a backup. Bounded.
+CREATE TABLE journal (
+  n            INTEGER PRIMARY KEY,
+  op           BLOB NOT NULL,
+  replaces     BLOB,
+  collection   TEXT NOT NULL,
+  id           TEXT NOT NULL,
+  lane         TEXT NOT NULL,
+  kind         TEXT NOT NULL,
+  body         TEXT,
+  base_version INTEGER NOT NULL,
+  base_op      BLOB,
+  hlc          INTEGER NOT NULL,
+  created_at   INTEGER NOT NULL,
+  version      INTEGER NOT NULL,           -- it produced
+  change       INTEGER NOT NULL,           -- it was committed under
+  epoch        TEXT NOT NULL,
+  acked_at     INTEGER NOT NULL            -- UTC ms
+) STRICT;
+
+-- Versions that lost, and unsent writes that were thrown away. Bounded.
+CREATE TABLE history (
+  n          INTEGER PRIMARY KEY,
+  collection TEXT NOT NULL,
+  id         TEXT NOT NULL,
+  body       TEXT,                         -- NULL: a deletion
+  version    INTEGER NOT NULL,             -- 0: never confirmed
+  hlc        INTEGER NOT NULL,
+  device_id  TEXT NOT NULL,
+  reason     TEXT NOT NULL,
+  at         INTEGER NOT NULL              -- UTC ms
+) STRICT;
+CREATE INDEX history_key ON history (collection, id);
+
+-- Conflicts the user has to settle.
+CREATE TABLE conflict (
+  n              INTEGER PRIMARY KEY,
+  collection     TEXT NOT NULL,
+  id             TEXT NOT NULL,
+  base_body      TEXT,
+  local_body     TEXT,
+  local_hlc      INTEGER NOT NULL,
+  local_at       INTEGER NOT NULL,
+  remote_body    TEXT,
+  remote_version INTEGER NOT NULL,
+  remote_hlc     INTEGER NOT NULL,
+  remote_device  TEXT NOT NULL,
+  remote_label   TEXT,
+  remote_at      INTEGER NOT NULL,
+  opened_at      INTEGER NOT NULL,
+  UNIQUE (collection, id)
+) STRICT;
+
+-- Sessions in progress. A row goes when its session ends.
+CREATE TABLE session (
+  collection TEXT NOT NULL,
+  id         TEXT NOT NULL,
+  children   TEXT NOT NULL,
+  started_at INTEGER NOT NULL,
+  scratch    TEXT,
+  PRIMARY KEY (collection, id)
+) STRICT, WITHOUT ROWID;
+
+-- How far each collection has been pulled.
+CREATE TABLE pull (
+  collection TEXT PRIMARY KEY,
+  cursor     TEXT,                         -- NULL: from the start
+  generation INTEGER NOT NULL,             -- grows whenever the pull starts over; 0 the first
+  complete   INTEGER NOT NULL,             -- 1: the head was reached in this generation
+  first_done INTEGER NOT NULL,             -- 1: the head was reached once
+  waived     INTEGER NOT NULL DEFAULT 0    -- 1: the user went on without it
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE kv (
+  key   TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE counter (
+  name  TEXT PRIMARY KEY,
+  value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The last sync events, without record contents. Bounded.
+CREATE TABLE event (
+  n      INTEGER PRIMARY KEY,
+  at     INTEGER NOT NULL,
+  event  TEXT NOT NULL,
+  fields TEXT NOT NULL
+) STRICT;

@@ -1,0 +1,196 @@
+//! Why a pass starts, when, and who stops it.
+
+use super::*;
+
+impl Drain {
+    pub(super) fn wake(&mut self, trigger: Trigger, at: At, out: &mut Vec<Instruction>) {
+        if matches!(trigger, Trigger::User | Trigger::SignedIn) {
+            self.sign_in_needed = false;
+        }
+        if self.is_busy() {
+            match trigger {
+                Trigger::Write => self.fresh_writes = true,
+                // A tap also lets go what waits for its time, which this pass has not done.
+                Trigger::User if self.pass.as_ref().is_some_and(|pass| pass.trigger != Trigger::User) => {
+                    self.joined = Some(trigger);
+                }
+                // A pass that only pushes does not answer a question about the whole.
+                _ if self.pass.as_ref().is_some_and(|pass| pass.trigger == Trigger::Write) => {
+                    self.joined = Some(trigger)
+                }
+                _ => {}
+            }
+            return;
+        }
+        if trigger == Trigger::Write {
+            let due = at.now.tick_ms + self.settings.write_delay_ms;
+            self.write_due.get_or_insert(due);
+            return;
+        }
+        if let Some(refusal) = self.refusal(trigger, at) {
+            out.push(Instruction::Finished(refusal));
+            return;
+        }
+        if self.link == Link::Offline {
+            return self.probe(trigger, out);
+        }
+        self.release_or_begin(trigger, at, out);
+    }
+
+    /// Why a drain cannot start now, whoever asks.
+    pub(super) fn refusal(&self, trigger: Trigger, at: At) -> Option<Report> {
+        let fault = if self.throttled_until > at.now.tick_ms {
+            "throttled"
+        } else if self.sign_in_needed {
+            "sign_in"
+        } else {
+            return None;
+        };
+        let refused = HalfResult::Failed(fault);
+        Some(Report {
+            trigger: Some(trigger),
+            pull: refused,
+            push: refused,
+            ..Report::default()
+        })
+    }
+
+    pub(super) fn release_or_begin(&mut self, trigger: Trigger, at: At, out: &mut Vec<Instruction>) {
+        let release = match trigger {
+            Trigger::User => Some(Release::Waiting),
+            Trigger::NetworkBack | Trigger::Foreground if self.settings.after_last == AfterLast::Auto => {
+                let due = self
+                    .released_at
+                    .is_none_or(|last| at.now.tick_ms >= last + self.settings.release_interval_ms);
+                due.then_some(Release::Exhausted)
+            }
+            _ => None,
+        };
+        self.begin(trigger, at);
+        match release {
+            Some(release) => {
+                self.released_at = Some(at.now.tick_ms);
+                self.step(Step::Release(release), Storing::Release, out);
+            }
+            None => self.next_half(at, out),
+        }
+    }
+
+    pub(super) fn begin(&mut self, trigger: Trigger, at: At) {
+        let wanted: &[Half] = match (trigger, self.settings.order) {
+            // What was just written goes out; what others wrote can wait for the next whole pass.
+            (Trigger::Write, _) => &[Half::Push],
+            (_, Order::PullThenPush) => &[Half::Pull, Half::Push],
+            (_, Order::PushThenPull) => &[Half::Push, Half::Pull],
+        };
+        let by_hand = matches!(trigger, Trigger::User | Trigger::SignedIn);
+        let ready = |half: &Half| {
+            let backoff = if *half == Half::Pull {
+                self.pull_backoff
+            } else {
+                self.push_backoff
+            };
+            by_hand || backoff.until <= at.now.tick_ms
+        };
+        let halves: VecDeque<Half> = wanted.iter().copied().filter(ready).collect();
+        let deadline = if let Trigger::Background { budget_ms } = trigger {
+            Some(at.now.tick_ms + budget_ms)
+        } else {
+            None
+        };
+        self.cancelled = false;
+        self.fresh_writes = false;
+        self.write_due = None;
+        self.pass = Some(Pass {
+            trigger,
+            half: Half::Pull,
+            halves,
+            report: Report {
+                trigger: Some(trigger),
+                ..Report::default()
+            },
+            schedule: Schedule::default(),
+            skip: HashSet::new(),
+            rebased: HashMap::new(),
+            starved: false,
+            empty_claims: 0,
+            trouble: None,
+            rejected: Vec::new(),
+            answered: 0,
+            refreshed: false,
+            pulled_again: false,
+            timeouts: 0,
+            server_failures: 0,
+            done: 0,
+            total: 0,
+            started: at.now.tick_ms,
+            deadline,
+            page: self.page,
+        });
+        if self.active {
+            self.next_interval = Some(at.now.tick_ms + self.settings.active_interval_ms);
+        }
+    }
+
+    // Timers.
+
+    pub(super) fn next_timer(&self) -> Option<u64> {
+        if let Some(pass) = &self.pass {
+            return pass.deadline;
+        }
+        if !matches!(self.phase, Phase::Idle) || self.sign_in_needed {
+            return None;
+        }
+        if self.link == Link::Offline {
+            return self.probe_at;
+        }
+        let push_gate = self.push_backoff.until.max(self.throttled_until);
+        let pull_gate = self.pull_backoff.until.max(self.throttled_until);
+        let after = |due: Option<u64>, gate: u64| due.map(|due| due.max(gate));
+        let retry_pull = (self.pull_backoff.until > 0).then_some(pull_gate);
+        let retry_push = (self.push_backoff.until > 0).then_some(push_gate);
+        [
+            after(self.write_due, push_gate),
+            after(self.next_due, push_gate),
+            after(self.next_interval, pull_gate),
+            retry_pull,
+            retry_push,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    pub(super) fn timer(&mut self, at: At, out: &mut Vec<Instruction>) {
+        if let Some(pass) = &self.pass {
+            if pass.deadline.is_some_and(|deadline| at.now.tick_ms >= deadline) {
+                self.cancel(Cancelled::Budget, at, out);
+            }
+            return;
+        }
+        if self.is_busy() || self.next_timer().is_none_or(|due| at.now.tick_ms < due) {
+            return;
+        }
+        if self.link == Link::Offline {
+            return self.probe(Trigger::Timer, out);
+        }
+        let due = |tick: Option<u64>| tick.is_some_and(|tick| tick <= at.now.tick_ms);
+        let only_writes = due(self.write_due) && !due(self.next_interval) && self.pull_backoff.until == 0;
+        self.next_due = None;
+        self.release_or_begin(if only_writes { Trigger::Write } else { Trigger::Timer }, at, out);
+    }
+
+    pub(super) fn cancel(&mut self, why: Cancelled, at: At, out: &mut Vec<Instruction>) {
+        let Some(pass) = &mut self.pass else { return };
+        pass.report.cancelled = Some(why);
+        pass.halves.clear();
+        match &self.phase {
+            Phase::Asking(..) => {
+                out.push(Instruction::Abandon);
+                self.finish(at, out);
+            }
+            // A storage step is short and is not torn apart.
+            _ => self.cancelled = true,
+        }
+    }
+}

@@ -1,0 +1,425 @@
+//! What may go now, and in which order. Pure.
+//!
+//! Higher priority first, oldest first within it; but an entry never goes before the ones it must
+//! follow: the earlier entries of its record, its parent's creation, and, for a change of state of a
+//! parent, the earlier entries of its children. What is not due, held, parked or in conflict holds
+//! up its own lane and its dependants, and nobody else.
+
+use crate::{
+    collection::{Collections, OnRejected},
+    queue::{EntryState, Kind},
+};
+use std::collections::{HashMap, HashSet};
+
+/// What the schedule needs to know of an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Its place in the queue.
+    pub seq: i64,
+    /// The collection.
+    pub collection: String,
+    /// The record.
+    pub id: String,
+    /// The parent's id, or the record's own.
+    pub lane: String,
+    /// What it does; `None` for a kind that only a newer app knows.
+    pub kind: Option<Kind>,
+    /// Higher goes first.
+    pub priority: i32,
+    /// Where it stands.
+    pub state: EntryState,
+    /// Not before this tick.
+    pub next_tick: u64,
+    /// Size of its body.
+    pub bytes: usize,
+}
+
+/// What the schedule needs to know of the registered collections.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rules {
+    parents: HashMap<String, String>,
+    park_entry: HashSet<String>,
+}
+
+impl From<&Collections> for Rules {
+    fn from(collections: &Collections) -> Self {
+        let mut rules = Self::default();
+        for collection in collections.iter() {
+            if let Some(parent) = &collection.parent {
+                rules
+                    .parents
+                    .insert(collection.name().to_owned(), parent.collection.clone());
+            }
+            if collection.on_rejected == OnRejected::ParkEntry {
+                rules.park_entry.insert(collection.name().to_owned());
+            }
+        }
+        rules
+    }
+}
+
+/// How much fits into one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Entries.
+    pub count: usize,
+    /// Bytes of bodies; a larger one goes alone.
+    pub bytes: usize,
+    /// Whether entries may travel with those they must follow.
+    pub together: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// May go when its turn comes.
+    Ready,
+    /// Those it must follow are being looked at.
+    Asked,
+    /// In the batch that is on its way.
+    Away,
+    /// Answered for good; holds up nobody.
+    Gone,
+    /// Does not go in this pass; holds up its lane and dependants.
+    Stuck,
+}
+
+/// The queue as one pass sees it.
+#[derive(Debug, Clone, Default)]
+pub struct Schedule {
+    items: Vec<Item>,
+    places: Vec<Place>,
+    order: Vec<usize>,
+    by_seq: HashMap<i64, usize>,
+    records: HashMap<(String, String), Vec<usize>>,
+    lanes: HashMap<String, Vec<usize>>,
+    rules: Rules,
+}
+
+impl Schedule {
+    /// `items` is the whole queue in the order of `seq`; `skip` what this pass has tried already.
+    pub fn new(items: Vec<Item>, rules: Rules, now_tick: u64, skip: &HashSet<i64>) -> Self {
+        let mut schedule = Self {
+            rules,
+            ..Self::default()
+        };
+        for (at, item) in items.iter().enumerate() {
+            let goes = item.state == EntryState::Waiting
+                && item.kind.is_some()
+                && item.next_tick <= now_tick
+                && !skip.contains(&item.seq);
+            schedule.places.push(if goes { Place::Ready } else { Place::Stuck });
+            schedule.by_seq.insert(item.seq, at);
+            schedule
+                .records
+                .entry((item.collection.clone(), item.id.clone()))
+                .or_default()
+                .push(at);
+            schedule.lanes.entry(item.lane.clone()).or_default().push(at);
+            schedule.order.push(at);
+        }
+        schedule
+            .order
+            .sort_by_key(|&at| (std::cmp::Reverse(items[at].priority), items[at].seq));
+        schedule.items = items;
+        schedule
+    }
+
+    /// The next entries to go together, in the order in which they must be applied; empty when
+    /// nothing can move.
+    pub fn next_batch(&mut self, limits: Limits) -> Vec<i64> {
+        let mut batch = Batch {
+            seqs: Vec::new(),
+            bytes: 0,
+            limits,
+        };
+        for turn in 0..self.order.len() {
+            if batch.seqs.len() >= limits.count.max(1) {
+                break;
+            }
+            let at = self.order[turn];
+            if self.places[at] == Place::Ready && !self.take(at, &mut batch) && batch.full() {
+                break;
+            }
+        }
+        batch.seqs
+    }
+
+    /// Puts an entry and those it must follow into the batch, if all of them can go.
+    fn take(&mut self, at: usize, batch: &mut Batch) -> bool {
+        match self.places[at] {
+            Place::Gone => return true,
+            Place::Away => return batch.limits.together,
+            // A file from elsewhere may hold a circle; its entries wait, and nobody else does.
+            Place::Stuck | Place::Asked => return false,
+            Place::Ready => {}
+        }
+        self.places[at] = Place::Asked;
+        let goes = self.take_after(at, batch);
+        self.places[at] = if goes { Place::Away } else { Place::Ready };
+        goes
+    }
+
+    fn take_after(&mut self, at: usize, batch: &mut Batch) -> bool {
+        for before in self.must_follow(at) {
+            if self.places[before] == Place::Ready && !batch.limits.together {
+                // It goes first, alone; this one in a later batch.
+                self.take(before, batch);
+                return false;
+            }
+            if !self.take(before, batch) {
+                return false;
+            }
+        }
+        if !batch.fits(self.items[at].bytes) {
+            return false;
+        }
+        batch.seqs.push(self.items[at].seq);
+        batch.bytes += self.items[at].bytes;
+        true
+    }
+
+    fn must_follow(&self, at: usize) -> Vec<usize> {
+        let item = &self.items[at];
+        let live = |&other: &usize| self.places[other] != Place::Gone;
+        let mut before = Vec::new();
+        if let Some(same) = self.records.get(&(item.collection.clone(), item.id.clone())) {
+            let passed_over = |other: usize| {
+                self.items[other].state == EntryState::Parked && self.rules.park_entry.contains(&item.collection)
+            };
+            before.extend(
+                same.iter()
+                    .copied()
+                    .filter(|&other| other < at && !passed_over(other))
+                    .filter(live)
+                    .max(),
+            );
+        }
+        if item.lane != item.id
+            && let Some(parent) = self.rules.parents.get(&item.collection)
+            && let Some(entries) = self.records.get(&(parent.clone(), item.lane.clone()))
+        {
+            let creates = |&other: &usize| self.items[other].kind == Some(Kind::Create);
+            before.extend(entries.iter().copied().filter(creates).filter(live));
+        }
+        if item.kind.is_some_and(Kind::follows_children)
+            && let Some(lane) = self.lanes.get(&item.id)
+        {
+            let child = |&other: &usize| other < at && self.items[other].id != item.id;
+            before.extend(lane.iter().copied().filter(child).filter(live));
+        }
+        before
+    }
+
+    /// It arrived: its followers may go.
+    pub fn gone(&mut self, seq: i64) {
+        self.place(seq, Place::Gone);
+    }
+
+    /// It does not go again in this pass.
+    pub fn stuck(&mut self, seq: i64) {
+        self.place(seq, Place::Stuck);
+    }
+
+    /// It goes again in this pass.
+    pub fn ready(&mut self, seq: i64) {
+        self.place(seq, Place::Ready);
+    }
+
+    fn place(&mut self, seq: i64, place: Place) {
+        if let Some(&at) = self.by_seq.get(&seq) {
+            self.places[at] = place;
+        }
+    }
+
+    /// How many can still go.
+    pub fn left(&self) -> usize {
+        self.places.iter().filter(|&&place| place == Place::Ready).count()
+    }
+}
+
+struct Batch {
+    seqs: Vec<i64>,
+    bytes: usize,
+    limits: Limits,
+}
+
+impl Batch {
+    fn fits(&self, bytes: usize) -> bool {
+        self.seqs.is_empty() || (self.seqs.len() < self.limits.count && self.bytes + bytes <= self.limits.bytes)
+    }
+
+    fn full(&self) -> bool {
+        self.seqs.len() >= self.limits.count || self.bytes >= self.limits.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{collection::Collection, conflict::Policy};
+
+    fn rules() -> Rules {
+        let collections = Collections::new([
+            Collection::new("workout", Policy::Ask),
+            Collection::new("set_log", Policy::ClientWins).child_of("workout", "workout_id"),
+            Collection::new("stat", Policy::LastWriteWins).on_rejected(OnRejected::ParkEntry),
+        ]);
+        Rules::from(&collections.unwrap())
+    }
+
+    fn item(seq: i64, collection: &str, id: &str, lane: &str, kind: Kind) -> Item {
+        let (collection, id, lane) = (collection.to_owned(), id.to_owned(), lane.to_owned());
+        Item {
+            seq,
+            collection,
+            id,
+            lane,
+            kind: Some(kind),
+            priority: 0,
+            state: EntryState::Waiting,
+            next_tick: 0,
+            bytes: 100,
+        }
+    }
+
+    fn workout(seq: i64, id: &str, kind: Kind) -> Item {
+        item(seq, "workout", id, id, kind)
+    }
+
+    fn set(seq: i64, id: &str, workout: &str) -> Item {
+        item(seq, "set_log", id, workout, Kind::Create)
+    }
+
+    const WIDE: Limits = Limits {
+        count: 100,
+        bytes: 1_000_000,
+        together: true,
+    };
+    const ONE_BY_ONE: Limits = Limits {
+        count: 1,
+        bytes: 1_000_000,
+        together: false,
+    };
+
+    fn batches(items: Vec<Item>, limits: Limits) -> Vec<Vec<i64>> {
+        let mut schedule = Schedule::new(items, rules(), 1_000, &HashSet::new());
+        let mut all = Vec::new();
+        loop {
+            let batch = schedule.next_batch(limits);
+            if batch.is_empty() {
+                return all;
+            }
+            batch.iter().for_each(|&seq| schedule.gone(seq));
+            all.push(batch);
+        }
+    }
+
+    #[test]
+    fn a_session_goes_in_order_creation_sets_completion() {
+        let items = vec![
+            workout(1, "w", Kind::Create),
+            set(2, "a", "w"),
+            set(3, "b", "w"),
+            workout(4, "w", Kind::Complete),
+        ];
+        assert_eq!(batches(items.clone(), WIDE), [[1, 2, 3, 4]]);
+        assert_eq!(batches(items, ONE_BY_ONE), [[1], [2], [3], [4]]);
+    }
+
+    #[test]
+    fn higher_priority_goes_first() {
+        let mut stat = item(1, "stat", "s", "s", Kind::Create);
+        stat.priority = -1;
+        assert_eq!(batches(vec![stat, workout(2, "w", Kind::Create)], WIDE), [[2, 1]]);
+    }
+
+    #[test]
+    fn priority_never_overrides_after() {
+        let mut first = set(2, "a", "w");
+        first.priority = 9;
+        assert_eq!(batches(vec![workout(1, "w", Kind::Create), first], WIDE), [[1, 2]]);
+    }
+
+    #[test]
+    fn a_stuck_entry_holds_up_its_lane_and_dependants_and_nobody_else() {
+        for (state, next_tick) in [
+            (EntryState::Parked, 0),
+            (EntryState::Conflict, 0),
+            (EntryState::Held, 0),
+            (EntryState::Waiting, 5_000),
+        ] {
+            let mut stuck = workout(1, "w", Kind::Create);
+            stuck.state = state;
+            stuck.next_tick = next_tick;
+            let items = vec![
+                stuck,
+                set(2, "a", "w"),
+                workout(3, "w", Kind::Complete),
+                workout(4, "other", Kind::Create),
+                set(5, "b", "other"),
+            ];
+            assert_eq!(batches(items, WIDE), [[4, 5]], "{state:?} {next_tick}");
+        }
+    }
+
+    #[test]
+    fn completion_waits_for_a_stuck_set() {
+        let mut stuck = set(1, "a", "w");
+        stuck.state = EntryState::Parked;
+        let items = vec![
+            stuck,
+            set(2, "b", "w"),
+            workout(3, "w", Kind::Complete),
+            workout(4, "w", Kind::Update),
+        ];
+        assert_eq!(batches(items, WIDE), [[2]]);
+    }
+
+    #[test]
+    fn a_collection_may_let_later_writes_pass_a_parked_one() {
+        let mut parked = item(1, "stat", "s", "s", Kind::Update);
+        parked.state = EntryState::Parked;
+        assert_eq!(
+            batches(vec![parked, item(2, "stat", "s", "s", Kind::Update)], WIDE),
+            [[2]]
+        );
+    }
+
+    #[test]
+    fn batches_are_cut_by_count_and_bytes_and_a_large_body_goes_alone() {
+        let mut items: Vec<Item> = (1..=5)
+            .map(|seq| workout(seq, &format!("w{seq}"), Kind::Create))
+            .collect();
+        assert_eq!(
+            batches(items.clone(), Limits { count: 2, ..WIDE }),
+            [vec![1, 2], vec![3, 4], vec![5]]
+        );
+        items[1].bytes = 5_000;
+        let by_bytes = batches(items, Limits { bytes: 250, ..WIDE });
+        assert!(by_bytes.contains(&vec![2]), "{by_bytes:?}");
+        assert_eq!(by_bytes.concat().len(), 5);
+    }
+
+    #[test]
+    fn what_a_newer_app_wrote_is_left_alone() {
+        let mut unknown = workout(1, "w", Kind::Update);
+        unknown.kind = None;
+        assert_eq!(
+            batches(
+                vec![unknown, workout(2, "w", Kind::Update), workout(3, "x", Kind::Create)],
+                WIDE
+            ),
+            [[3]]
+        );
+    }
+
+    #[test]
+    fn the_same_id_in_two_collections_is_two_records() {
+        let items = vec![
+            item(1, "stat", "1", "1", Kind::Create),
+            item(2, "workout", "1", "1", Kind::Create),
+        ];
+        let mut schedule = Schedule::new(items, rules(), 0, &HashSet::from([1]));
+        assert_eq!(schedule.next_batch(WIDE), [2]);
+    }
+}

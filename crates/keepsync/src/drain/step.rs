@@ -1,0 +1,239 @@
+//! The storage steps of a pass: each one transaction, each run to its end before the next.
+
+use super::{HalfResult, Report, schedule::Item};
+use crate::{
+    change::Changes,
+    db::{Db, Durability, Write},
+    diagnostics,
+    error::Result,
+    pull,
+    queue::{self, EntryState, Flight, Kind, NEVER, Rejection, SettleReport, head_at},
+    record,
+    remote::{PullPage, PullRequest, PushAnswer, PushBatch},
+};
+use rusqlite::params;
+
+/// A storage step.
+#[derive(Debug)]
+pub enum Step {
+    /// Lets entries go that wait for their time.
+    Release(Release),
+    /// Puts a pull request together, for at most `limit` changes.
+    PreparePull {
+        /// Changes in the page, at most.
+        limit: u32,
+    },
+    /// Applies a page, with its cursors.
+    ApplyPage(PullPage),
+    /// Reads the whole queue, without bodies.
+    Schedule,
+    /// Marks these entries as maybe sent and gives them as a batch.
+    Claim(Vec<i64>),
+    /// Settles what was answered.
+    Settle {
+        /// What was sent.
+        flight: Flight,
+        /// What the backend said.
+        answer: PushAnswer,
+    },
+    /// Counts an attempt for what was sent, and sets its next time.
+    Postpone(Flight),
+    /// Ends the pass.
+    Finish(Box<PassEnd>),
+}
+
+/// Which entries are let go before their time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// All that wait: the user tapped.
+    Waiting,
+    /// Those whose schedule is used up: the network or the app came back.
+    Exhausted,
+}
+
+/// What the end of a pass writes.
+#[derive(Debug)]
+pub struct PassEnd {
+    pub(crate) report: Report,
+    pub(crate) park: Vec<Rejection>,
+    pub(crate) duration_ms: u64,
+    pub(crate) throttled_until: Option<u64>,
+}
+
+/// What a step came to.
+#[derive(Debug)]
+pub enum StepDone {
+    /// Done; nothing to tell.
+    Done,
+    /// `None`: no collection is pulled.
+    PullPrepared(Option<PullRequest>),
+    /// The page is in.
+    PageApplied {
+        /// Changes in it.
+        changes: u64,
+        /// Whether another is ready.
+        has_more: bool,
+        /// How long it held the writer.
+        took_ms: u64,
+        /// How many are left, where the backend knows.
+        remaining: Option<u64>,
+    },
+    /// The queue.
+    Scheduled(Vec<Item>),
+    /// The batch.
+    Claimed(PushBatch),
+    /// The entries are settled.
+    Settled(SettleReport),
+    /// The pass is over.
+    Finished {
+        /// When the next entry is due, if one waits for a time.
+        next_due: Option<u64>,
+        /// How many were parked.
+        parked: u64,
+        /// How many wait.
+        waiting: u64,
+    },
+    /// The storage failed; nothing of the step happened.
+    Failed {
+        /// The error's code.
+        code: &'static str,
+    },
+}
+
+/// Carries a step out. Gives what it came to, and what changed, to be published.
+pub fn carry_out(db: &mut Db, step: Step) -> (StepDone, Changes) {
+    match run(db, step) {
+        Ok(done) => done,
+        Err(error) => (StepDone::Failed { code: error.code() }, Changes::default()),
+    }
+}
+
+fn run(db: &mut Db, step: Step) -> Result<(StepDone, Changes)> {
+    let unchanged = |done| Ok((done, Changes::default()));
+    match step {
+        Step::Release(release) => {
+            let ((), changes) = db.write(|write| let_go(write, release))?;
+            Ok((StepDone::Done, changes))
+        }
+        Step::PreparePull { limit } => unchanged(StepDone::PullPrepared(db.read(|read| pull::prepare(read, limit))?)),
+        Step::ApplyPage(page) => {
+            let start = db.now().tick_ms;
+            let (count, has_more, remaining) = (page.changes.len() as u64, page.has_more, page.remaining);
+            let (again, changes) = db.write_with(Durability::Normal, |write| pull::apply(write, page))?;
+            let took_ms = db.now().tick_ms.saturating_sub(start);
+            let (changes_in, has_more) = if again { (0, true) } else { (count, has_more) };
+            Ok((
+                StepDone::PageApplied {
+                    changes: changes_in,
+                    has_more,
+                    took_ms,
+                    remaining,
+                },
+                changes,
+            ))
+        }
+        Step::Schedule => unchanged(StepDone::Scheduled(items(db)?)),
+        Step::Claim(seqs) => {
+            let (batch, changes) = db.write(|write| queue::claim(write, &seqs))?;
+            Ok((StepDone::Claimed(batch), changes))
+        }
+        Step::Settle { flight, answer } => {
+            let (report, changes) = db.write(|write| queue::settle(write, &flight, &answer))?;
+            Ok((StepDone::Settled(report), changes))
+        }
+        Step::Postpone(flight) => {
+            let ((), changes) = db.write(|write| {
+                for &(seq, op) in &flight.items {
+                    if let Some(head) = head_at(write.conn, seq)?.filter(|head| head.op == op) {
+                        queue::postpone(write, head, None)?;
+                    }
+                }
+                Ok(())
+            })?;
+            Ok((StepDone::Done, changes))
+        }
+        Step::Finish(end) => finish(db, &end),
+    }
+}
+
+fn let_go(write: &mut Write<'_>, release: Release) -> Result<()> {
+    let from = match release {
+        Release::Waiting => 1,
+        Release::Exhausted => i64::MAX,
+    };
+    let freed = write
+        .conn
+        .prepare_cached("UPDATE entry SET next_tick = 0 WHERE state = 0 AND next_tick >= ?1")?
+        .execute([from])?;
+    write.changes.queue |= freed > 0;
+    Ok(())
+}
+
+fn items(db: &Db) -> Result<Vec<Item>> {
+    db.read(|read| {
+        let mut statement = read.conn.prepare_cached(
+            "SELECT seq, collection, id, lane, kind, priority, state, next_tick, coalesce(octet_length(body), 0) FROM entry ORDER BY seq",
+        )?;
+        let rows = statement.query_map([], |row| {
+            Ok(Item {
+                seq: row.get(0)?,
+                collection: row.get(1)?,
+                id: row.get(2)?,
+                lane: row.get(3)?,
+                kind: Kind::parse(row.get_ref(4)?.as_str()?),
+                priority: row.get(5)?,
+                state: EntryState::from_i64(row.get(6)?),
+                next_tick: u64::try_from(row.get::<_, i64>(7)?).unwrap_or(0),
+                bytes: usize::try_from(row.get::<_, i64>(8)?).unwrap_or(0),
+            })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    })
+}
+
+/// A pass with nothing to tell writes nothing: a second sync without changes costs no commit.
+fn finish(db: &mut Db, end: &PassEnd) -> Result<(StepDone, Changes)> {
+    let report = &end.report;
+    let failed = |half: HalfResult| half.failed() && half != HalfResult::Failed("offline");
+    let silent = report.accepted == 0
+        && report.pulled == 0
+        && report.conflicts == 0
+        && end.park.is_empty()
+        && end.throttled_until.is_none()
+        && !failed(report.pull)
+        && !failed(report.push);
+    let (mut parked, mut changes) = (0, Changes::default());
+    if !silent {
+        (parked, changes) = db.write(|write| {
+            let mut parked = 0;
+            for rejection in &end.park {
+                parked += u64::from(queue::park(write, rejection)?);
+            }
+            if let Some(until) = end.throttled_until {
+                write.set_meta("throttled_until", &i64::try_from(until).unwrap_or(i64::MAX))?;
+                write.store_clocks()?;
+            }
+            diagnostics::pass_ended(write, report, parked, end.duration_ms)?;
+            pull::prune_journal(write)?;
+            pull::prune_tombstones(write)?;
+            record::prune_history(write)?;
+            Ok(parked)
+        })?;
+    }
+    let now = i64::try_from(db.now().tick_ms).unwrap_or(i64::MAX);
+    let (next_due, waiting) = db.read(|read| {
+        let mut statement = read.conn.prepare_cached(
+            "SELECT min(iif(next_tick > ?1 AND next_tick < ?2, next_tick, NULL)), count(*) FROM entry WHERE state = 0",
+        )?;
+        let never = i64::try_from(NEVER).unwrap_or(i64::MAX);
+        Ok(statement.query_row(params![now, never], |row| {
+            Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, i64>(1)?))
+        })?)
+    })?;
+    let done = StepDone::Finished {
+        next_due: next_due.and_then(|due| u64::try_from(due).ok()),
+        parked,
+        waiting: u64::try_from(waiting).unwrap_or(0),
+    };
+    Ok((done, changes))
+}

@@ -1,0 +1,3 @@
+//! Hybrid logical clocks, as they go over the wire.
+
+pub use keepsync_wire::Hlc;

@@ -1,0 +1,297 @@
+//! What the user can see of, and do to, what is not sent.
+
+use super::{
+    Entry, EntryState, HEAD, Head, Kind, NEVER, body_at, claim::predecessors, head_at, head_from_sql, heads_of,
+    no_entry,
+};
+use crate::{
+    body::Body,
+    db::{Read, Write},
+    error::{Error, Result},
+    record::{self, RecordState, find},
+};
+use once_cell::sync::Lazy;
+use rusqlite::{Connection, params};
+use serde_json::json;
+use uuid::Uuid;
+
+pub(super) fn list(read: &Read<'_>, after_seq: i64, limit: usize) -> Result<Vec<Entry>> {
+    static SQL: Lazy<String> = Lazy::new(|| format!("SELECT {HEAD} FROM entry WHERE seq > ?1 ORDER BY seq LIMIT ?2"));
+    let mut statement = read.conn.prepare_cached(&SQL)?;
+    let rows = statement.query_map(
+        params![after_seq, i64::try_from(limit).unwrap_or(i64::MAX)],
+        head_from_sql,
+    )?;
+    let mut entries = Vec::new();
+    for row in rows {
+        entries.extend(shown(read, row?)?);
+    }
+    Ok(entries)
+}
+
+pub(super) fn look_at(read: &Read<'_>, op: Uuid) -> Result<Entry> {
+    let head = find_op(read.conn, op)?;
+    let body = body_at(read.conn, head.seq)?;
+    let mut after = Vec::new();
+    for seq in predecessors(read, &head)?.all {
+        after.extend(head_at(read.conn, seq)?.map(|head| head.op));
+    }
+    let mut entry = shown(read, head)?.ok_or_else(|| no_entry(op))?;
+    entry.body = body;
+    entry.after = after;
+    Ok(entry)
+}
+
+/// Entries of kinds that only a newer app knows are not shown.
+fn shown(read: &Read<'_>, head: Head) -> Result<Option<Entry>> {
+    let Some(kind) = head.kind else { return Ok(None) };
+    // A stored tick is told on the wall clock as it was when the two were stored together.
+    let tick: i64 = read.meta("tick")?.unwrap_or(0);
+    let tick_wall: i64 = read.meta("tick_wall")?.unwrap_or(0);
+    let exhausted = head.next_tick == NEVER;
+    let later = i64::try_from(head.next_tick)
+        .ok()
+        .filter(|&next| next > 0 && !exhausted);
+    Ok(Some(Entry {
+        seq: head.seq,
+        op: head.op,
+        replaces: head.replaces,
+        collection: head.collection,
+        id: head.id,
+        lane: head.lane,
+        kind,
+        body: None,
+        base_version: head.base_version,
+        maybe_sent: head.maybe_sent,
+        attempts: head.attempts,
+        next_attempt_at: later.map(|next| tick_wall.saturating_add(next.saturating_sub(tick))),
+        exhausted,
+        state: head.state,
+        reason: head.reason,
+        created_at: head.created_at,
+        after: Vec::new(),
+    }))
+}
+
+/// By operation id. There is no index on it: one would cost every logged set a page, and people look
+/// an entry up seldom.
+fn find_op(conn: &Connection, op: Uuid) -> Result<Head> {
+    static SQL: Lazy<String> = Lazy::new(|| format!("SELECT {HEAD} FROM entry WHERE op = ?1"));
+    let mut statement = conn.prepare_cached(&SQL)?;
+    let mut rows = statement.query_map([op.as_bytes()], head_from_sql)?;
+    rows.next().transpose()?.ok_or_else(|| no_entry(op))
+}
+
+/// Gives a refused or certainly unsent entry another body, and sets it free. Gives its operation id,
+/// which is a new one if the old one may have left the device.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::MaybeSent`] while its fate is open: write to the record instead,
+/// which makes a new entry; [`Error::Invalid`] for the body, for a delete, and for an entry in
+/// conflict (resolve the conflict instead).
+pub fn edit(write: &mut Write<'_>, op: Uuid, body: &str) -> Result<Uuid> {
+    let mut head = find_op(write.conn, op)?;
+    let settings = &write.shared.settings;
+    let body = Body::parse(body, settings.body_bytes, settings.body_depth)?;
+    if head.state == EntryState::Conflict {
+        return Err(Error::invalid("entry", "in conflict: resolve the conflict"));
+    }
+    if head.kind == Some(Kind::Delete) {
+        return Err(Error::invalid("entry", "a delete has no body"));
+    }
+    if head.fate_open() {
+        return Err(Error::MaybeSent);
+    }
+    if head.state == EntryState::Parked {
+        head.state = EntryState::Waiting;
+    }
+    head.attempts = 0;
+    head.next_tick = 0;
+    head.reason = None;
+    head.hlc = write.tick_hlc();
+    head.freshen(write)?;
+    super::append::set_body(write, head.seq, Some(body.as_str()))?;
+    let last = heads_of(write.conn, &head.collection, &head.id, &head.lane)?.pop();
+    if last.is_some_and(|last| last.seq == head.seq)
+        && let Some(mut row) = find(write.conn, &head.collection, &head.id)?
+    {
+        row.body = Some(body.into_string());
+        row.hlc = head.hlc;
+        row.updated_at = write.now.wall_ms;
+        row.store(write)?;
+    }
+    freshen_followers(write, &head)?;
+    record::settle_state(write, &head.collection, &head.id)?;
+    write.changes.sendable = true;
+    Ok(head.op)
+}
+
+/// Entries that went out chained on one that was refused were refused with it.
+fn freshen_followers(write: &mut Write<'_>, head: &Head) -> Result<()> {
+    for mut later in heads_of(write.conn, &head.collection, &head.id, &head.lane)? {
+        if later.seq > head.seq && later.maybe_sent {
+            later.freshen(write)?;
+        }
+    }
+    Ok(())
+}
+
+/// Sends an entry again as it is, now: a parked one, or one that waits for its time.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Invalid`] for an entry in conflict or held.
+pub fn retry(write: &mut Write<'_>, op: Uuid) -> Result<()> {
+    let head = find_op(write.conn, op)?;
+    match head.state {
+        EntryState::Waiting | EntryState::Parked => release(write, head),
+        EntryState::Held => Err(Error::invalid("entry", "held until its session is done")),
+        EntryState::Conflict => Err(Error::invalid("entry", "in conflict: resolve the conflict")),
+    }
+}
+
+/// Sends everything again that is parked or waits for its time. Gives how many.
+///
+/// # Errors
+/// Only those of the file.
+pub fn retry_all(write: &mut Write<'_>) -> Result<u64> {
+    static SQL: Lazy<String> =
+        Lazy::new(|| format!("SELECT {HEAD} FROM entry WHERE state = 3 OR (state = 0 AND next_tick > 0) ORDER BY seq"));
+    let heads: Vec<Head> = {
+        let mut statement = write.conn.prepare_cached(&SQL)?;
+        let rows = statement.query_map([], head_from_sql)?;
+        rows.collect::<rusqlite::Result<_>>()?
+    };
+    let count = heads.len() as u64;
+    for head in heads {
+        release(write, head)?;
+    }
+    Ok(count)
+}
+
+fn release(write: &mut Write<'_>, mut head: Head) -> Result<()> {
+    let parked = head.state == EntryState::Parked;
+    head.state = EntryState::Waiting;
+    head.attempts = 0;
+    head.next_tick = 0;
+    head.reason = None;
+    head.store(write)?;
+    write.changes.sendable = true;
+    if parked {
+        record::settle_state(write, &head.collection, &head.id)?;
+    }
+    Ok(())
+}
+
+/// Throws an unsent write away, because the user says so; it goes into the record's history. Gives
+/// how many entries went: with `cascade`, those that cannot go without it go too. One that may have
+/// left the device may still have arrived; the next pull tells.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Invalid`] if others depend on it and `cascade` is not set.
+pub fn discard(write: &mut Write<'_>, op: Uuid, cascade: bool) -> Result<u64> {
+    let head = find_op(write.conn, op)?;
+    let mut doomed = vec![head.clone()];
+    if head.kind == Some(Kind::Create) {
+        let row = find(write.conn, &head.collection, &head.id)?;
+        let kept = row.is_some_and(|row| row.state == RecordState::Synced || row.version > 0);
+        if !kept {
+            doomed.extend(
+                heads_of(write.conn, &head.collection, &head.id, &head.lane)?
+                    .into_iter()
+                    .filter(|other| other.seq != head.seq),
+            );
+            doomed.extend(children_of(write.conn, &head.id)?);
+        }
+    }
+    if doomed.len() > 1 && !cascade {
+        let problem = format!("{} other unsent writes cannot go without it", doomed.len() - 1);
+        return Err(Error::invalid("entry", problem));
+    }
+    for head in &doomed {
+        let body = body_at(write.conn, head.seq)?;
+        let device = write.shared.device_id.clone();
+        record::add_history(
+            write,
+            (&head.collection, &head.id),
+            body.as_deref(),
+            0,
+            (head.hlc, &device),
+            "discarded",
+        )?;
+        head.remove(write)?;
+    }
+    for head in doomed.iter().rev() {
+        if let Some(last) = heads_of(write.conn, &head.collection, &head.id, &head.lane)?.last() {
+            let body = body_at(write.conn, last.seq)?;
+            if let Some(mut row) = find(write.conn, &head.collection, &head.id)? {
+                row.body = body;
+                row.store(write)?;
+            }
+        }
+        crate::conflict::close_if_idle(write, &head.collection, &head.id)?;
+        record::settle_state(write, &head.collection, &head.id)?;
+    }
+    write.store_clocks()?;
+    Ok(doomed.len() as u64)
+}
+
+/// A record that certainly never reached the server is gone: its children cannot have arrived either,
+/// whatever left the device, and do not go without it.
+pub(crate) fn cancel_children(write: &mut Write<'_>, id: &str) -> Result<()> {
+    let children = children_of(write.conn, id)?;
+    let device = write.shared.device_id.clone();
+    for head in &children {
+        let body = body_at(write.conn, head.seq)?;
+        let key = (head.collection.as_str(), head.id.as_str());
+        record::add_history(write, key, body.as_deref(), 0, (head.hlc, &device), "cancelled")?;
+        head.remove(write)?;
+    }
+    for head in &children {
+        record::settle_state(write, &head.collection, &head.id)?;
+    }
+    Ok(())
+}
+
+fn children_of(conn: &Connection, id: &str) -> Result<Vec<Head>> {
+    static SQL: Lazy<String> =
+        Lazy::new(|| format!("SELECT {HEAD} FROM entry WHERE lane = ?1 AND id <> ?1 ORDER BY seq"));
+    let mut statement = conn.prepare_cached(&SQL)?;
+    let rows = statement.query_map([id], head_from_sql)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// All unsent writes with their bodies: one JSON object a line, oldest first. For rescuing what the
+/// app cannot send; it holds what the user wrote.
+///
+/// # Errors
+/// Only those of the file.
+pub fn export(read: &Read<'_>) -> Result<String> {
+    read.together(|| lines(read))
+}
+
+fn lines(read: &Read<'_>) -> Result<String> {
+    let mut lines = String::new();
+    let (mut after, page) = (i64::MIN, 500);
+    loop {
+        let entries = list(read, after, page)?;
+        for entry in &entries {
+            let body = body_at(read.conn, entry.seq)?;
+            let body: Option<&serde_json::value::RawValue> = body.as_deref().map(serde_json::from_str).transpose()?;
+            let reason = entry
+                .reason
+                .as_ref()
+                .map(|reason| json!({ "code": reason.code, "message": reason.message }));
+            let line = json!({
+                "op": entry.op, "seq": entry.seq, "collection": entry.collection, "id": entry.id, "kind": entry.kind.as_str(),
+                "state": entry.state.as_str(), "base_version": entry.base_version, "attempts": entry.attempts,
+                "created_at": entry.created_at, "maybe_sent": entry.maybe_sent, "reason": reason, "body": body,
+            });
+            lines.push_str(&line.to_string());
+            lines.push('\n');
+        }
+        match entries.last() {
+            Some(last) if entries.len() == page => after = last.seq,
+            _ => return Ok(lines),
+        }
+    }
+}

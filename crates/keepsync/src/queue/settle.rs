@@ -1,0 +1,352 @@
+//! What the backend said of a batch, in one transaction with everything it changes.
+//!
+//! 1. Each result is matched to its entry by operation id. An entry that was changed or discarded
+//!    while it was away no longer matches, and is left alone.
+//! 2. Accepted: the base moves, the entry goes into the journal, the record shows the base unless
+//!    something later is unsent.
+//! 3. Conflict: the base moves, and [`conflict`] decides.
+//! 4. Rejected: reported, not parked yet. The drain parks at the end of its pass, when it can tell a
+//!    bad write from a bad backend. Stopped before: the entry goes again and is refused again, and a
+//!    refusal is not remembered by the backend.
+//! 5. Everything else waits: a number of attempts and a time, both stored.
+
+use super::{EntryState, Head, Kind, NEVER, Reason, body_at, claim::predecessors, head_at, heads_of};
+use crate::{
+    conflict,
+    db::Write,
+    diagnostics,
+    drain::retry_delay,
+    error::Result,
+    record::{self, find},
+    remote::{Accepted, Outcome, PushAnswer, PushBatch, RemoteVersion},
+    settings::AfterLast,
+};
+use rusqlite::params;
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// What is on its way, without bodies: those are frozen in the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flight {
+    /// Place in the queue and operation id of each entry.
+    pub items: Vec<(i64, Uuid)>,
+}
+
+impl From<&PushBatch> for Flight {
+    fn from(batch: &PushBatch) -> Self {
+        Self {
+            items: batch.items.iter().map(|item| (item.seq, item.op)).collect(),
+        }
+    }
+}
+
+/// A refusal that has not been acted on yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// The entry.
+    pub seq: i64,
+    /// The operation that was refused.
+    pub op: Uuid,
+    /// Machine-readable.
+    pub code: String,
+    /// For a person.
+    pub message: String,
+}
+
+/// What settling a batch came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SettleReport {
+    /// Entries that arrived.
+    pub accepted: u64,
+    /// Entries that met another version.
+    pub conflicts: u64,
+    /// Entries whose conflict was settled by policy and that go again.
+    pub rebased: Vec<i64>,
+    /// Refusals, to be parked at the end of the pass.
+    pub rejected: Vec<Rejection>,
+    /// Entries that wait for a later pass.
+    pub postponed: Vec<i64>,
+    /// Whether an answer asked for a sign-in.
+    pub sign_in: bool,
+    /// Whether the backend counts in another epoch: before anything else goes, a pull is due.
+    pub other_epoch: bool,
+}
+
+pub(crate) fn settle(write: &mut Write<'_>, flight: &Flight, answer: &PushAnswer) -> Result<SettleReport> {
+    let mut report = SettleReport::default();
+    let mut results: HashMap<Uuid, &Outcome> = HashMap::with_capacity(answer.results.len());
+    for (op, outcome) in &answer.results {
+        results.entry(*op).or_insert(outcome);
+    }
+    if let Some(epoch) = &answer.epoch {
+        match write.read().meta::<String>("epoch")? {
+            None => write.set_meta("epoch", epoch.as_str())?,
+            Some(known) => report.other_epoch = known != *epoch,
+        }
+    }
+    for &(seq, op) in &flight.items {
+        let Some(head) = head_at(write.conn, seq)?.filter(|head| head.op == op) else {
+            continue;
+        };
+        match results.get(&op) {
+            Some(Outcome::Accepted(accepted)) => {
+                accept(write, &head, accepted, answer.epoch.as_deref())?;
+                report.accepted += 1;
+            }
+            Some(Outcome::Conflict(remote)) => conflicted(write, head, remote, answer, &mut report)?,
+            Some(Outcome::Rejected { code, message }) => rejected(write, head, code, message, answer, &mut report)?,
+            Some(Outcome::TooLarge) => {
+                let rejection = Rejection {
+                    seq,
+                    op,
+                    code: "too_large".to_owned(),
+                    message: "larger than the server takes".to_owned(),
+                };
+                report.rejected.push(rejection);
+            }
+            Some(Outcome::SignIn) => report.sign_in = true,
+            Some(Outcome::Blocked) => blocked(write, head, &mut report)?,
+            Some(Outcome::Retry { after_ms }) => {
+                postpone(write, head, *after_ms)?;
+                report.postponed.push(seq);
+            }
+            // Unanswered: it stays maybe sent and goes again under its id, but not at once, or a
+            // backend that never answers it would be asked without end.
+            None if report.other_epoch => {}
+            None => {
+                postpone(write, head, None)?;
+                report.postponed.push(seq);
+            }
+        }
+    }
+    write.store_clocks()?;
+    Ok(report)
+}
+
+/// It has arrived: base, journal, queue, visible body.
+pub(crate) fn accept(write: &mut Write<'_>, head: &Head, accepted: &Accepted, epoch: Option<&str>) -> Result<()> {
+    let body = body_at(write.conn, head.seq)?;
+    journal(write, head, body.as_deref(), accepted, epoch)?;
+    head.remove(write)?;
+    if head.state == EntryState::Conflict {
+        // Refused once, and taken since: a request of then may arrive very late.
+        conflict::close_if_idle(write, &head.collection, &head.id)?;
+    }
+    let Some(mut row) = find(write.conn, &head.collection, &head.id)? else {
+        return Ok(());
+    };
+    let rest = heads_of(write.conn, &head.collection, &head.id, &head.lane)?;
+    let version = if accepted.version > 0 {
+        accepted.version
+    } else {
+        row.version + 1
+    };
+    let body = if head.kind == Some(Kind::Delete) {
+        None
+    } else {
+        accepted.body.clone().or(body)
+    };
+    // A newer version may have been pulled while this answer was on its way. What follows in the
+    // lane was not made on that one, but on what was accepted here.
+    let mut produced = record::Base::Visible;
+    if version > row.version || row.base == record::Base::None {
+        let confirmed = RemoteVersion {
+            body,
+            version,
+            hlc: head.hlc,
+            op: Some(head.op),
+            device_id: write.shared.device_id.to_string(),
+            device_label: None,
+            server_id: accepted.server_id.clone(),
+            created_at: row.created_at,
+            updated_at: accepted.updated_at.unwrap_or(row.updated_at),
+        };
+        let seen = row.seen;
+        row.confirm(write, &confirmed, !rest.is_empty(), seen)?;
+    } else if version < row.version {
+        produced = body.map_or(record::Base::Deleted, record::Base::Body);
+    }
+    if let Some(mut next) = rest.into_iter().next() {
+        next.base = produced;
+        // What may have left is not changed: it goes again as it went.
+        if !next.fate_open() {
+            next.base_version = version;
+            next.base_op = None;
+        }
+        next.store(write)?;
+    }
+    record::settle_state(write, &head.collection, &head.id)
+}
+
+fn journal(
+    write: &mut Write<'_>,
+    head: &Head,
+    body: Option<&str>,
+    accepted: &Accepted,
+    epoch: Option<&str>,
+) -> Result<()> {
+    let known: Option<String>;
+    let epoch = match epoch {
+        Some(epoch) => epoch,
+        None => {
+            known = write.read().meta("epoch")?;
+            known.as_deref().unwrap_or("")
+        }
+    };
+    // An unknown change number may lie above any branch: the operation is given again, and a server
+    // that still has it says so.
+    let change = if accepted.change > 0 { accepted.change } else { i64::MAX };
+    write
+        .conn
+        .prepare_cached(
+            "INSERT OR REPLACE INTO journal (n, op, replaces, collection, id, lane, kind, body, base_version, base_op, hlc,
+             created_at, version, change, epoch, acked_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+        )?
+        .execute(params![
+            // The order of writing, not of arriving: answers may come in any.
+            head.seq,
+            head.op.as_bytes(),
+            head.replaces.as_ref().map(Uuid::as_bytes),
+            head.collection,
+            head.id,
+            head.lane,
+            head.kind.map_or("", Kind::as_str),
+            body,
+            head.base_version,
+            head.base_op.as_ref().map(Uuid::as_bytes),
+            head.hlc.to_i64(),
+            head.created_at,
+            accepted.version,
+            change,
+            epoch,
+            accepted.updated_at.unwrap_or(write.now.wall_ms),
+        ])?;
+    Ok(())
+}
+
+fn conflicted(
+    write: &mut Write<'_>,
+    head: Head,
+    remote: &RemoteVersion,
+    answer: &PushAnswer,
+    report: &mut SettleReport,
+) -> Result<()> {
+    if remote.op == Some(head.op) {
+        // Our own write, applied by an attempt whose answer was lost.
+        let accepted = Accepted {
+            version: remote.version,
+            change: 0,
+            server_id: remote.server_id.clone(),
+            body: remote.body.clone(),
+            updated_at: Some(remote.updated_at),
+        };
+        accept(write, &head, &accepted, answer.epoch.as_deref())?;
+        report.accepted += 1;
+        return Ok(());
+    }
+    report.conflicts += 1;
+    diagnostics::conflict_met(write, &head, remote.version)?;
+    let (collection, id, seq) = (head.collection.clone(), head.id.clone(), head.seq);
+    let mut remote = remote.clone();
+    remote.hlc = write.observe_hlc(remote.hlc, answer.server_time);
+    conflict::meet(write, &collection, &id, &remote, Some(seq), None)?;
+    for entry in find(write.conn, &collection, &id)?
+        .map_or(Ok(Vec::new()), |row| heads_of(write.conn, &collection, &id, row.lane()))?
+    {
+        if entry.state == EntryState::Waiting {
+            report.rebased.push(entry.seq);
+        }
+    }
+    Ok(())
+}
+
+fn rejected(
+    write: &mut Write<'_>,
+    head: Head,
+    code: &str,
+    message: &str,
+    answer: &PushAnswer,
+    report: &mut SettleReport,
+) -> Result<()> {
+    if head.kind == Some(Kind::Delete) && code == "not_found" {
+        // What is not there any more has been deleted.
+        accept(write, &head, &Accepted::default(), answer.epoch.as_deref())?;
+        report.accepted += 1;
+        return Ok(());
+    }
+    report.rejected.push(Rejection {
+        seq: head.seq,
+        op: head.op,
+        code: code.to_owned(),
+        message: message.to_owned(),
+    });
+    Ok(())
+}
+
+/// The backend has not applied what it must follow. While that is unsent here too, it simply waits
+/// for it; where it is not, the backend lost it, and the entry goes on from what the backend has.
+fn blocked(write: &mut Write<'_>, mut head: Head, report: &mut SettleReport) -> Result<()> {
+    if predecessors(&write.read(), &head)?.all.is_empty() {
+        // A base that is frozen is what it was made on; a version pulled since was not seen.
+        if head.base == record::Base::Visible {
+            let row = find(write.conn, &head.collection, &head.id)?;
+            head.base_version = row.map_or(0, |row| row.version);
+        }
+        head.freshen(write)?;
+        postpone(write, head.clone(), None)?;
+    }
+    report.postponed.push(head.seq);
+    Ok(())
+}
+
+/// One more attempt that did not get through: when is the next? Attempts and time are stored, so a
+/// restart resets nothing.
+pub(crate) fn postpone(write: &mut Write<'_>, mut head: Head, after_ms: Option<u64>) -> Result<()> {
+    let settings = &write.shared.settings;
+    let step = retry_delay(
+        &settings.retry_schedule_ms,
+        head.attempts,
+        settings.jitter,
+        write.unit(),
+    );
+    head.attempts = head.attempts.saturating_add(1);
+    let (code, message) = match step {
+        Some(delay) => {
+            let floor = after_ms.unwrap_or(0).min(settings.throttle_cap_ms);
+            head.next_tick = write.now.tick_ms.saturating_add(delay.max(floor));
+            ("retrying", "the server could not take it yet")
+        }
+        None => {
+            head.next_tick = NEVER;
+            match settings.after_last {
+                AfterLast::Auto => (
+                    "retries_used_up",
+                    "tried as often as planned; goes out with the next network change or tap",
+                ),
+                AfterLast::Manual => ("retries_used_up", "tried as often as planned; waits for a tap"),
+            }
+        }
+    };
+    head.reason = Some(Reason {
+        code: code.to_owned(),
+        message: message.to_owned(),
+    });
+    head.store(write)?;
+    write.store_clocks()
+}
+
+/// Parks a refused entry, if it is still what was refused.
+pub(crate) fn park(write: &mut Write<'_>, rejection: &Rejection) -> Result<bool> {
+    let Some(mut head) = head_at(write.conn, rejection.seq)?.filter(|head| head.op == rejection.op) else {
+        return Ok(false);
+    };
+    head.state = EntryState::Parked;
+    head.reason = Some(Reason {
+        code: rejection.code.clone(),
+        message: rejection.message.clone(),
+    });
+    head.store(write)?;
+    record::settle_state(write, &head.collection, &head.id)?;
+    Ok(true)
+}

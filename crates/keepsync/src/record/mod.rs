@@ -1,0 +1,53 @@
+//! Records: what the app sees of a document, and what the server last confirmed of it.
+//!
+//! A record has a *visible* body and a *base* (the last body and version the server confirmed).
+//! While nothing is unsent the two are the same and stored once. A local write changes the visible
+//! body and the queue in one transaction; a pulled version always changes the base, and
+//! [`conflict`](crate::conflict) decides what it means for the visible body.
+
+mod history;
+mod query;
+mod row;
+mod write;
+
+pub use history::Version;
+pub use query::{Compare, Filter, Page, Query};
+pub use row::{Record, RecordState};
+pub use write::{Mutation, Written, delete, patch, put, write};
+
+pub(crate) use history::{add as add_history, prune as prune_history};
+pub(crate) use row::{Base, Row, find, insert_confirmed, settle_state, show_unsent};
+pub(crate) use write::{Local, write_local};
+
+use crate::{db::Read, error::Result};
+
+impl Read<'_> {
+    /// The record, unless it is not there or deleted.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCollection`](crate::Error::UnknownCollection).
+    pub fn get(&self, collection: &str, id: &str) -> Result<Option<Record>> {
+        self.shared.collections.get(collection)?;
+        Ok(find(self.conn, collection, id)?
+            .filter(|row| row.body.is_some())
+            .map(Record::from))
+    }
+
+    /// A page of records.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCollection`](crate::Error::UnknownCollection), and
+    /// [`Error::Invalid`](crate::Error::Invalid) naming the part of the query.
+    pub fn query(&self, query: &Query) -> Result<Page> {
+        query::run(self, query)
+    }
+
+    /// Versions of a record that lost, and writes to it that were thrown away; newest first.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCollection`](crate::Error::UnknownCollection).
+    pub fn history(&self, collection: &str, id: &str) -> Result<Vec<Version>> {
+        self.shared.collections.get(collection)?;
+        history::list(self.conn, collection, id)
+    }
+}

@@ -1,0 +1,235 @@
+-- Schema 1. Frozen once released: later changes are later files.
+
+-- What holds for the whole file.
+--   account      the account the file belongs to            written once, on creation
+--   device_id    the installation that wrote last            on opening
+--   epoch        life of the server's data                   with a page or an answer
+--   hlc          latest hybrid clock seen                    whenever an entry leaves the queue
+--   tick, tick_wall   monotone clock and its wall time       whenever a time on it is stored
+--   throttled_until   tick before which nothing is sent      with a "not so fast"
+--   synced_at    end of the last whole drain, UTC ms         at the end of a pass
+CREATE TABLE meta (
+  key   TEXT PRIMARY KEY,
+  value ANY NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- One document each: what the app sees, and what the server last confirmed.
+CREATE TABLE record (
+  rid         INTEGER PRIMARY KEY,
+  collection  TEXT NOT NULL,
+  id          TEXT NOT NULL,
+  parent_id   TEXT,                        -- fixed when the record is made
+  body        TEXT,                        -- visible; NULL: deleted
+  hlc         INTEGER NOT NULL,            -- of the visible body
+  device_id   TEXT NOT NULL,               -- that wrote the visible body
+  base        INTEGER NOT NULL,            -- 0 never confirmed, 1 the visible body, 2 base_body, 3 deleted
+  base_body   TEXT,                        -- only for base = 2
+  base_hlc    INTEGER,                     -- only for base > 1
+  base_device TEXT,                        -- only for base > 1
+  version     INTEGER NOT NULL DEFAULT 0,  -- of the base; 0 never confirmed
+  state       INTEGER NOT NULL,            -- 0 synced, 1 pending, 2 in conflict, 3 parked: the worst of its entries
+  server_id   TEXT,
+  created_at  INTEGER NOT NULL,            -- UTC ms
+  updated_at  INTEGER NOT NULL,            -- UTC ms, of the visible body
+  synced_at   INTEGER,                     -- UTC ms, when the base was last confirmed
+  seen        INTEGER NOT NULL DEFAULT 0   -- generation of the pull that last saw it
+) STRICT;
+CREATE UNIQUE INDEX record_key ON record (collection, id);
+CREATE INDEX record_gone ON record (synced_at) WHERE body IS NULL;
+CREATE INDEX record_parent ON record (parent_id) WHERE parent_id IS NOT NULL;
+
+-- The queue: one row per unsent write, in the order of seq.
+CREATE TABLE entry (
+  seq            INTEGER PRIMARY KEY AUTOINCREMENT,
+  op             BLOB NOT NULL,            -- operation id: the same on every attempt of this content
+  replaces       BLOB,                     -- operation id that was refused and whose place this takes
+  collection     TEXT NOT NULL,
+  id             TEXT NOT NULL,
+  lane           TEXT NOT NULL,            -- the parent's id, or its own
+  kind           TEXT NOT NULL,            -- create, update, delete, complete, skip; others belong to a newer app
+  body           TEXT,                     -- whole; NULL for a delete
+  base_version   INTEGER NOT NULL,         -- version it was made on; 0 none
+  base           INTEGER NOT NULL,         -- frozen base: 0 none, 1 the record's base, 2 base_body, 3 deleted
+  base_body      TEXT,
+  base_op        BLOB,                     -- went out chained on this operation
+  hlc            INTEGER NOT NULL,
+  priority       INTEGER NOT NULL,
+  maybe_sent     INTEGER NOT NULL,         -- 1 before its first byte leaves, never cleared
+  attempts       INTEGER NOT NULL,
+  next_tick      INTEGER NOT NULL,         -- not before this tick
+  state          INTEGER NOT NULL,         -- 0 waiting, 1 held, 2 in conflict, 3 parked
+  reason_code    TEXT,
+  reason_message TEXT,
+  created_at     INTEGER NOT NULL          -- UTC ms
+) STRICT;
+CREATE INDEX entry_lane ON entry (lane, id);
+
+-- Acknowledged operations, for a server that is restored from a backup. Bounded.
+CREATE TABLE journal (
+  n            INTEGER PRIMARY KEY,
+  op           BLOB NOT NULL,
+  replaces     BLOB,
+  collection   TEXT NOT NULL,
+  id           TEXT NOT NULL,
+  lane         TEXT NOT NULL,
+  kind         TEXT NOT NULL,
+  body         TEXT,
+  base_version INTEGER NOT NULL,
+  base_op      BLOB,
+  hlc          INTEGER NOT NULL,
+  created_at   INTEGER NOT NULL,
+  version      INTEGER NOT NULL,           -- it produced
+  change       INTEGER NOT NULL,           -- it was committed under
+  epoch        TEXT NOT NULL,
+  acked_at     INTEGER NOT NULL            -- UTC ms
+) STRICT;
+
+-- Versions that lost, and unsent writes that were thrown away. Bounded.
+CREATE TABLE history (
+  n          INTEGER PRIMARY KEY,
+  collection TEXT NOT NULL,
+  id         TEXT NOT NULL,
+  body       TEXT,                         -- NULL: a deletion
+  version    INTEGER NOT NULL,             -- 0: never confirmed
+  hlc        INTEGER NOT NULL,
+  device_id  TEXT NOT NULL,
+  reason     TEXT NOT NULL,
+  at         INTEGER NOT NULL              -- UTC ms
+) STRICT;
+CREATE INDEX history_key ON history (collection, id);
+
+-- Conflicts the user has to settle.
+CREATE TABLE conflict (
+  n              INTEGER PRIMARY KEY,
+  collection     TEXT NOT NULL,
+  id             TEXT NOT NULL,
+  base_body      TEXT,
+  local_body     TEXT,
+  local_hlc      INTEGER NOT NULL,
+  local_at       INTEGER NOT NULL,
+  remote_body    TEXT,
+  remote_version INTEGER NOT NULL,
+  remote_hlc     INTEGER NOT NULL,
+  remote_device  TEXT NOT NULL,
+  remote_label   TEXT,
+  remote_at      INTEGER NOT NULL,
+  opened_at      INTEGER NOT NULL,
+  UNIQUE (collection, id)
+) STRICT;
+
+-- Sessions in progress. A row goes when its session ends.
+CREATE TABLE session (
+  collection TEXT NOT NULL,
+  id         TEXT NOT NULL,
+  children   TEXT NOT NULL,
+  started_at INTEGER NOT NULL,
+  scratch    TEXT,
+  PRIMARY KEY (collection, id)
+) STRICT, WITHOUT ROWID;
+
+-- How far each collection has been pulled.
+CREATE TABLE pull (
+  collection TEXT PRIMARY KEY,
+  cursor     TEXT,                         -- NULL: from the start
+  generation INTEGER NOT NULL,             -- grows whenever the pull starts over; 0 the first
+  complete   INTEGER NOT NULL,             -- 1: the head was reached in this generation
+  first_done INTEGER NOT NULL,             -- 1: the head was reached once
+  waived     INTEGER NOT NULL DEFAULT 0    -- 1: the user went on without it
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE kv (
+  key   TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE counter (
+  name  TEXT PRIMARY KEY,
+  value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The last sync events, without record contents. Bounded.
+CREATE TABLE event (
+  n      INTEGER PRIMARY KEY,
+  at     INTEGER NOT NULL,
+  event  TEXT NOT NULL,
+  fields TEXT NOT NULL
+) STRICT;
+
+PRAGMA user_version = 1;
+
+-- Rows as the first release wrote them: a lifter in the middle of a planned session, with one workout
+-- whose answer never came and one that the server refused and another device changed.
+INSERT INTO meta (key, value) VALUES
+  ('account', 'lifter@example.org'),
+  ('device_id', '0193487a-1c00-7a2b-8c3d-4e5f60718293'),
+  ('epoch', '2025-11-01'),
+  ('hlc', 115579604172800002),
+  ('tick', 7205000),
+  ('tick_wall', 1763604700000),
+  ('throttled_until', 0),
+  ('synced_at', 1763604000000);
+
+INSERT INTO record (rid, collection, id, parent_id, body, hlc, device_id, base, base_body, base_hlc, base_device, version, state,
+                    server_id, created_at, updated_at, synced_at, seen) VALUES
+  (1, 'exercise', 'bench-press-barbell', NULL, '{"name":"Bench Press (Barbell)","muscle":"chest"}', 115579500000000000, 'server',
+   1, NULL, NULL, NULL, 4, 0, '17', 1760000000000, 1760000000000, 1763600000000, 1),
+  (2, 'workout', '0193487a-2000-7000-8000-000000000001', NULL,
+   '{"date":"2025-11-18","name":"Mittwoch","notes":"Schulter zwickt"}', 115579604172800000, '0193487a-1c00-7a2b-8c3d-4e5f60718293',
+   2, '{"date":"2025-11-18","name":"Mittwoch"}', 115579510000000000, '0193487a-1c00-7a2b-8c3d-4e5f60718293', 3, 3, '901',
+   1763420000000, 1763604300000, 1763500000000, 1),
+  (3, 'workout', '0193487a-2000-7000-8000-000000000002', NULL, '{"date":"2025-11-19","name":"Freitag"}', 115579604172800001,
+   '0193487a-1c00-7a2b-8c3d-4e5f60718293', 0, NULL, NULL, NULL, 0, 1, NULL, 1763604400000, 1763604400000, NULL, 0),
+  (4, 'plan', '0193487a-2000-7000-8000-000000000003', NULL,
+   '{"name":"Oberkörper","state":"active","started_at":"2025-11-20T02:10:00.000Z"}', 115579520000000000,
+   '0193487a-1c00-7a2b-8c3d-4e5f60718293', 1, NULL, NULL, NULL, 2, 0, '902', 1763604600000, 1763604600000, 1763604610000, 0),
+  (5, 'plan_set', '7c3f1f0e-6a57-5d0b-9d5e-3c1f5b0e9a11', '0193487a-2000-7000-8000-000000000003',
+   '{"plan_id":"0193487a-2000-7000-8000-000000000003","slot":"bench/1","weight":82.5,"reps":8}', 115579604172800002,
+   '0193487a-1c00-7a2b-8c3d-4e5f60718293', 0, NULL, NULL, NULL, 0, 1, NULL, 1763604650000, 1763604650000, NULL, 0),
+  (6, 'draft', 'next-week', NULL, '{"text":"Deload"}', 115579530000000000, '0193487a-1c00-7a2b-8c3d-4e5f60718293',
+   1, NULL, NULL, NULL, 0, 0, NULL, 1763604100000, 1763604100000, NULL, 0);
+
+INSERT INTO entry (seq, op, replaces, collection, id, lane, kind, body, base_version, base, base_body, base_op, hlc, priority,
+                   maybe_sent, attempts, next_tick, state, reason_code, reason_message, created_at) VALUES
+  (7, x'0193487a3000700080000000000000a1', x'0193487a3000700080000000000000a0', 'workout', '0193487a-2000-7000-8000-000000000001',
+   '0193487a-2000-7000-8000-000000000001', 'update', '{"date":"2025-11-18","name":"Mittwoch","notes":"Schulter zwickt"}', 3, 1,
+   NULL, NULL, 115579604172800000, 10, 1, 1, 0, 3, 'validation', 'notes: not allowed', 1763604300000),
+  (8, x'0193487a3000700080000000000000a2', NULL, 'workout', '0193487a-2000-7000-8000-000000000002',
+   '0193487a-2000-7000-8000-000000000002', 'create', '{"date":"2025-11-19","name":"Freitag"}', 0, 1, NULL, NULL,
+   115579604172800001, 10, 1, 2, 7265000, 0, 'retrying', 'the server could not take it yet', 1763604400000),
+  (9, x'0193487a3000700080000000000000a3', NULL, 'plan_set', '7c3f1f0e-6a57-5d0b-9d5e-3c1f5b0e9a11',
+   '0193487a-2000-7000-8000-000000000003', 'create',
+   '{"plan_id":"0193487a-2000-7000-8000-000000000003","slot":"bench/1","weight":82.5,"reps":8}', 0, 1, NULL, NULL,
+   115579604172800002, 0, 0, 0, 0, 1, NULL, NULL, 1763604650000);
+
+INSERT INTO journal (n, op, replaces, collection, id, lane, kind, body, base_version, base_op, hlc, created_at, version, change, epoch,
+                     acked_at) VALUES
+  (3, x'0193487a3000700080000000000000a4', NULL, 'plan', '0193487a-2000-7000-8000-000000000003',
+   '0193487a-2000-7000-8000-000000000003', 'create', '{"name":"Oberkörper"}', 0, NULL, 115579520000000000, 1763604600000, 2, 311,
+   '2025-11-01', 1763604610000);
+
+INSERT INTO history (n, collection, id, body, version, hlc, device_id, reason, at) VALUES
+  (1, 'workout', '0193487a-2000-7000-8000-000000000001', '{"date":"2025-11-18","name":"Mi"}', 2, 115579505000000000,
+   '0193487a-0000-7000-8000-00000000beef', 'lost_to_device', 1763500000000);
+
+INSERT INTO conflict (n, collection, id, base_body, local_body, local_hlc, local_at, remote_body, remote_version, remote_hlc,
+                      remote_device, remote_label, remote_at, opened_at) VALUES
+  (1, 'workout', '0193487a-2000-7000-8000-000000000001', '{"date":"2025-11-18","name":"Mittwoch"}',
+   '{"date":"2025-11-18","name":"Mittwoch","notes":"Schulter zwickt"}', 115579604172800000, 1763604300000,
+   '{"date":"2025-11-18","name":"Mittwoch","notes":"lief gut"}', 3, 115579510000000000, '0193487a-0000-7000-8000-00000000beef',
+   'Tablet', 1763500000000, 1763604310000);
+
+INSERT INTO session (collection, id, children, started_at, scratch) VALUES
+  ('plan', '0193487a-2000-7000-8000-000000000003', 'plan_set', 1763604600000, '{"rest":90,"typed":"82,"}');
+
+INSERT INTO pull (collection, cursor, generation, complete, first_done, waived) VALUES
+  ('exercise', '288', 1, 1, 1, 0),
+  ('workout', '311', 1, 1, 1, 0),
+  ('plan', NULL, 1, 0, 0, 1);
+
+INSERT INTO kv (key, value) VALUES ('theme', '"dark"'), ('last-screen', '{"tab":"log"}');
+
+INSERT INTO counter (name, value) VALUES ('syncs', 12), ('items_sent', 31), ('parked', 1);
+
+INSERT INTO event (n, at, event, fields) VALUES
+  (41, 1763604000000, 'sync_attempt', '{"device_id":"0193487a-1c00-7a2b-8c3d-4e5f60718293","items_count":2}'),
+  (42, 1763604000000, 'sync_success', '{"duration_ms":180,"items_pulled":0,"items_synced":1}');
