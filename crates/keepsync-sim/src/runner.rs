@@ -1,0 +1,268 @@
+//! What a device's runner does: it brings events to the drain and carries its instructions out, on
+//! the virtual clock, with the real parts: [`Drain::handle`](keepsync::drain::Drain::handle) decides,
+//! [`carry_out`](keepsync::drain::carry_out) writes. Between an instruction and its completion the
+//! process may die, the disk may fail, the user may do something else.
+
+use crate::{
+    bug::Bug,
+    oracle::{Violation, broken},
+    world::{Happening, World},
+};
+use keepsync::{
+    drain::{Answer, Event, Instruction, Report, Step, StepDone, carry_out},
+    remote::{Fault, TokenFault},
+};
+use std::collections::VecDeque;
+
+impl World {
+    pub(crate) fn deliver(
+        &mut self,
+        at: usize,
+        life: u64,
+        request: u64,
+        kind: &'static str,
+        answer: Answer,
+    ) -> Result<(), Violation> {
+        let device = &mut self.devices[at];
+        let Some(app) = &mut device.app else { return Ok(()) };
+        let mut request = request;
+        if device.life != life {
+            // The planted bug gives it to whoever asked for the same.
+            match app.open_request {
+                _ if self.bug != Some(Bug::AnswersCrossAccounts) || device.life > life + 4 => return Ok(()),
+                Some((open, asked)) if asked == kind => request = open,
+                _ => {
+                    let answer = Box::new(answer);
+                    self.later(
+                        200,
+                        Happening::Answer {
+                            device: at,
+                            life,
+                            request,
+                            kind,
+                            answer,
+                        },
+                    );
+                    return Ok(());
+                }
+            }
+        }
+        // The network went away while the answer was on its way.
+        let answer = if device.online { answer } else { cut_off(kind) };
+        self.trace.line(
+            self.clock.now(),
+            format_args!("{at} receives {kind} {request}: {}", gist(&answer)),
+        );
+        if self.rng.chance(self.faults.crash_at_request) {
+            return self.crash(at);
+        }
+        let answer = match answer {
+            Answer::Pulled(Ok(mut page)) => {
+                if self.bug == Some(Bug::CursorWithoutPage) && self.rng.chance(0.2) {
+                    page.changes.pop();
+                }
+                Answer::Pulled(Ok(page))
+            }
+            other => other,
+        };
+        self.feed(at, vec![Event::Answered { request, answer }])
+    }
+
+    /// Brings events to a device's drain and does what it says, until it waits for something.
+    pub(crate) fn feed(&mut self, at: usize, events: Vec<Event>) -> Result<(), Violation> {
+        let mut events = VecDeque::from(events);
+        while let Some(event) = events.pop_front() {
+            let unit = self.rng.unit();
+            let Some(app) = &mut self.devices[at].app else {
+                return Ok(());
+            };
+            let now = app.db.now();
+            for instruction in app.drain.handle(event, now, unit) {
+                match instruction {
+                    Instruction::Step(step) => {
+                        self.step(at, step, &mut events)?;
+                    }
+                    Instruction::Request { request, what } => {
+                        if self.rng.chance(self.faults.crash_at_request) {
+                            return self.crash(at);
+                        }
+                        self.send(at, request, what)?;
+                    }
+                    Instruction::Timer(tick) => self.set_timer(at, tick, now.tick_ms),
+                    Instruction::Abandon => {
+                        if let Some(app) = &mut self.devices[at].app {
+                            app.open_request = None;
+                        }
+                    }
+                    Instruction::Finished(report) => {
+                        self.trace
+                            .line(self.clock.now(), format_args!("{at} {}", told(&report)));
+                        self.reports[at] = Some(report);
+                    }
+                }
+                if self.devices[at].app.is_none() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn set_timer(&mut self, at: usize, tick: Option<u64>, now_tick: u64) {
+        if self.bug == Some(Bug::DropsTimers) && self.rng.chance(0.7) {
+            return;
+        }
+        let due = tick.map(|tick| self.clock.now() + tick.saturating_sub(now_tick));
+        let device = &mut self.devices[at];
+        let life = device.life;
+        let Some(app) = &mut device.app else { return };
+        if app.timer.0 == due {
+            return;
+        }
+        app.timer = (due, app.timer.1 + 1);
+        let number = app.timer.1;
+        if let Some(due) = due {
+            let delay = due - self.clock.now();
+            self.later(
+                delay,
+                Happening::Timer {
+                    device: at,
+                    life,
+                    number,
+                },
+            );
+        }
+    }
+
+    /// One storage step, with what may come before and after it.
+    fn step(&mut self, at: usize, step: Step, events: &mut VecDeque<Event>) -> Result<(), Violation> {
+        self.stats.steps += 1;
+        if self.rng.chance(self.faults.crash_at_step) {
+            return self.crash(at);
+        }
+        if self.rng.chance(self.faults.act_at_step) && !self.healed {
+            events.extend(self.act(at)?);
+        }
+        if self.rng.chance(self.faults.disk) {
+            self.stats.faults += 1;
+            let code = if self.rng.chance(0.5) { "storage_full" } else { "locked" };
+            self.trace
+                .line(self.clock.now(), format_args!("{at} fails at {}: {code}", name(&step)));
+            events.push_back(Event::Stepped(StepDone::Failed { code }));
+            return Ok(());
+        }
+        let page = matches!(step, Step::ApplyPage(_));
+        if page && self.rng.chance(self.faults.unsynced_page) {
+            self.remember_image(at)?;
+        }
+        let line = name(&step);
+        let now = self.clock.now();
+        let device = &mut self.devices[at];
+        let Some(app) = &mut device.app else { return Ok(()) };
+        let watched = app.unsynced.is_some() && !page && self.bug != Some(Bug::NotDurable);
+        let before = if watched { app.inspect.data_version()? } else { 0 };
+        let (done, _) = carry_out(&mut app.db, step);
+        if watched && app.inspect.data_version()? != before {
+            // A commit with FULL takes along what was not synced.
+            app.unsynced = None;
+        }
+        if let StepDone::Failed { code } = &done {
+            return broken("never stuck", format!("device {at}: {line} failed with {code}"));
+        }
+        self.trace.line(now, format_args!("{at} {line}"));
+        if let Some(before) = app.attempts_offline {
+            let attempts = app.inspect.attempts()?;
+            if attempts > before {
+                return broken(
+                    "offline is free",
+                    format!("device {at} counted an attempt while it had no network"),
+                );
+            }
+            app.attempts_offline = Some(attempts);
+        }
+        events.push_back(Event::Stepped(done));
+        if self.rng.chance(0.03) {
+            self.check_device(at, false)?;
+        }
+        if self.rng.chance(self.faults.act_at_step) && !self.healed {
+            events.extend(self.act(at)?);
+        }
+        if self.rng.chance(self.faults.crash_at_step) {
+            return self.crash(at);
+        }
+        Ok(())
+    }
+
+    /// The promises that can be seen in one file.
+    pub(crate) fn check_device(&mut self, at: usize, reopened: bool) -> Result<(), Violation> {
+        let device = &self.devices[at];
+        let Some(app) = &device.app else { return Ok(()) };
+        let named = |violation: Violation| Violation {
+            what: format!("device {at}: {}", violation.what),
+            ..violation
+        };
+        self.oracle
+            .check_together(device.user(), at, &app.inspect)
+            .map_err(named)?;
+        self.oracle
+            .check_kept(device.user(), at, &app.inspect, false)
+            .map_err(named)?;
+        if reopened && self.rng.chance(0.1) && !app.inspect.is_sound()? {
+            return broken("kept", format!("device {at}: SQLite finds the file damaged"));
+        }
+        Ok(())
+    }
+}
+
+fn cut_off(kind: &str) -> Answer {
+    match kind {
+        "push" => Answer::Pushed(Err(Fault::Offline)),
+        "pull" => Answer::Pulled(Err(Fault::Offline)),
+        "probe" => Answer::Probed(Err(Fault::Offline)),
+        _ => Answer::Refreshed(Err(TokenFault::Offline)),
+    }
+}
+
+fn name(step: &Step) -> String {
+    match step {
+        Step::Release(release) => format!("releases {release:?}"),
+        Step::PreparePull { limit } => format!("prepares a pull of {limit}"),
+        Step::ApplyPage(page) => {
+            let mut text = format!("applies a page of {}:", page.changes.len());
+            for change in &page.changes {
+                let id = &change.id[change.id.len().saturating_sub(6)..];
+                text.push_str(&format!(" {}/{id} v{}", change.collection, change.version.version));
+            }
+            text
+        }
+        Step::Schedule => "schedules".to_owned(),
+        Step::Claim(seqs) => format!("claims {seqs:?}"),
+        Step::Settle { flight, .. } => format!(
+            "settles {:?}",
+            flight.items.iter().map(|(seq, _)| seq).collect::<Vec<_>>()
+        ),
+        Step::Postpone(flight) => format!("postpones {}", flight.items.len()),
+        Step::Finish(_) => "finishes".to_owned(),
+    }
+}
+
+fn gist(answer: &Answer) -> String {
+    match answer {
+        Answer::Pulled(Ok(page)) => format!(
+            "{} changes{}",
+            page.changes.len(),
+            if page.has_more { ", more" } else { "" }
+        ),
+        Answer::Pushed(Ok(answer)) => format!("{} results", answer.results.len()),
+        Answer::Probed(Ok(())) | Answer::Refreshed(Ok(())) => "well".to_owned(),
+        Answer::Pulled(Err(fault)) | Answer::Pushed(Err(fault)) | Answer::Probed(Err(fault)) => fault.code().to_owned(),
+        Answer::Refreshed(Err(fault)) => fault.to_string(),
+    }
+}
+
+fn told(report: &Report) -> String {
+    format!(
+        "ends a pass ({:?}): pull {:?}, push {:?}, +{} -{} waiting {}",
+        report.trigger, report.pull, report.push, report.pulled, report.accepted, report.waiting
+    )
+}

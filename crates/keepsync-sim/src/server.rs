@@ -1,0 +1,474 @@
+//! The wire's contract as plain logic in memory: what every Keepsync server has to do, in the fewest
+//! words. Servers with a database behind them are compared with it.
+//!
+//! # Push
+//! 1. The user comes from the token. A request that names another user applies nothing.
+//! 2. A request that counts in another epoch applies nothing either: the answer names the epoch.
+//! 3. Items are taken in order. Each is one small transaction:
+//!    * its operation id was applied before: the first answer again, or
+//!      [`code::OP_REUSED`] if it now says something else;
+//!    * its body breaks the collection's schema: refused, and forgotten, so that the same id may
+//!      come again;
+//!    * an operation in `after`, or its `base_op`, was not applied: [`code::BLOCKED`];
+//!    * its base (`version`, or what `base_op` produced) is not the record's version: a conflict,
+//!      with the version that is there (version 0 without a body: nothing is there);
+//!    * otherwise the record's version grows by one, under the next change number, and the answer
+//!      is remembered.
+//!
+//! # Pull
+//! Changes are numbered in the order of their commits, one sequence per user. A record stands in it
+//! once, under its latest change. A page holds the next changes of all collections that were asked
+//! for, each from its own cursor on, in that order; the cursors after it all stand at the page's end,
+//! or at the head if there is no more. A collection without a cursor starts at the beginning; a device
+//! that names no epoch then gets only the tombstones of records it wrote itself. (Who knows an epoch
+//! has pulled before: it may have a record whose answer is still to come.)
+//!
+//! # Epochs
+//! [`ModelServer::restore`] takes an earlier state back, remembered answers included, and begins a
+//! new epoch that says where it branched. A pull that counts in another epoch is answered from the
+//! start.
+
+use keepsync_wire::{
+    Branch, Change, Cursor, Operation, PullRequest, PullResponse, SyncItem, SyncRequest, SyncResponse, SyncResult,
+    SyncStatus, Version, code,
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use uuid::Uuid;
+
+/// Collection and id of a record.
+pub type Key = (String, String);
+
+/// Ways in which a server may break the contract, for planted bugs. All are off in a good server.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Breach {
+    /// Applied answers are not remembered.
+    pub forgets_answers: bool,
+    /// Any base is good.
+    pub ignores_versions: bool,
+    /// `after` is not looked at.
+    pub ignores_after: bool,
+    /// The cursors after a page stand at the head, also when there is more.
+    pub cursor_runs_ahead: bool,
+    /// A restored server does not say so.
+    pub keeps_epoch: bool,
+}
+
+/// Says what is wrong with an item, if anything: a code and a text for a person.
+pub type Validate = fn(&SyncItem) -> Option<(&'static str, String)>;
+
+/// A server in memory.
+#[derive(Debug, Clone)]
+pub struct ModelServer {
+    users: BTreeMap<String, Account>,
+    epoch: u32,
+    /// The epoch before, and the last change number of each user that both have.
+    branch: Option<(String, BTreeMap<String, i64>)>,
+    validate: Validate,
+    breach: Breach,
+}
+
+/// Everything of one user.
+#[derive(Debug, Clone, Default)]
+pub struct Account {
+    records: BTreeMap<Key, Stored>,
+    changes: BTreeMap<i64, Key>,
+    head: i64,
+    applied: HashMap<Uuid, Answered>,
+    log: Vec<Applied>,
+}
+
+/// A record as the server holds it.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// Its current version.
+    pub version: Version,
+    /// The change number of that version.
+    pub change: i64,
+    /// The devices that wrote any version of it.
+    pub writers: BTreeSet<String>,
+}
+
+/// An operation in the order in which it was applied.
+#[derive(Debug, Clone)]
+pub struct Applied {
+    /// The operation.
+    pub op: Uuid,
+    /// The record.
+    pub key: Key,
+    /// What it did.
+    pub operation: Operation,
+    /// The body it left; `None` for a deletion.
+    pub body: Option<String>,
+    /// The body it replaced; `None` if there was none or it was deleted.
+    pub replaced: Option<String>,
+    /// The device that sent it.
+    pub device: String,
+    /// Its change number.
+    pub change: i64,
+}
+
+#[derive(Debug, Clone)]
+struct Answered {
+    content: Content,
+    answer: SyncResult,
+}
+
+/// What must be the same when an operation id comes again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Content {
+    key: Key,
+    operation: Operation,
+    data: Option<String>,
+    base: Base,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Base {
+    Version(i64),
+    Op(Uuid),
+}
+
+/// An earlier state, to be restored.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    users: BTreeMap<String, Account>,
+}
+
+impl Content {
+    fn of(item: &SyncItem) -> Self {
+        Self {
+            key: (item.entity_type.clone(), item.entity_id.clone()),
+            operation: item.operation,
+            data: item.data.as_ref().map(|data| data.get().to_owned()),
+            base: item.base_op.map_or(Base::Version(item.version), Base::Op),
+        }
+    }
+}
+
+impl ModelServer {
+    /// An empty server that takes every body.
+    pub fn new() -> Self {
+        Self::with(|_| None, Breach::default())
+    }
+
+    /// An empty server that validates, and breaks the contract as told.
+    pub fn with(validate: Validate, breach: Breach) -> Self {
+        Self {
+            users: BTreeMap::new(),
+            epoch: 1,
+            branch: None,
+            validate,
+            breach,
+        }
+    }
+
+    /// The name of this life of the data.
+    pub fn epoch(&self) -> String {
+        format!("e{}", self.epoch)
+    }
+
+    /// What a user has, if anything was ever applied.
+    pub fn account(&self, user: &str) -> Option<&Account> {
+        self.users.get(user)
+    }
+
+    /// The users, in the order of their names.
+    pub fn users(&self) -> impl Iterator<Item = (&str, &Account)> {
+        self.users.iter().map(|(user, account)| (user.as_str(), account))
+    }
+
+    /// Answers a push of `user`, whom the token names. `None`: the request names another user.
+    pub fn sync(&mut self, user: &str, request: &SyncRequest, now_ms: i64) -> Option<SyncResponse> {
+        if request.user_id != user {
+            return None;
+        }
+        let answer = |epoch, results| SyncResponse {
+            results,
+            server_time: now_ms,
+            epoch,
+        };
+        let epoch = self.epoch();
+        if request.epoch.as_ref().is_some_and(|counted| *counted != epoch) {
+            return Some(answer(epoch, Vec::new()));
+        }
+        let account = self.users.entry(user.to_owned()).or_default();
+        let author = Author {
+            device_id: &request.device_id,
+            label: request.device_label.as_deref(),
+            now_ms,
+        };
+        let results = request
+            .items
+            .iter()
+            .map(|item| account.take(item, &author, self.validate, self.breach))
+            .collect();
+        Some(answer(epoch, results))
+    }
+
+    /// Answers a pull of `user`. `None`: the request names another user.
+    pub fn pull(&self, user: &str, request: &PullRequest, now_ms: i64) -> Option<PullResponse> {
+        if request.user_id != user {
+            return None;
+        }
+        let epoch = self.epoch();
+        let same_epoch = request.epoch.as_ref().is_none_or(|asked| *asked == epoch);
+        let nothing = Account::default();
+        let account = self.users.get(user).unwrap_or(&nothing);
+        let (changes, cursors, remaining) = account.page(request, same_epoch, self.breach);
+        Some(PullResponse {
+            epoch,
+            branch: self.branch.as_ref().map(|(parent, common)| Branch {
+                parent: parent.clone(),
+                change: common.get(user).copied().unwrap_or(0),
+            }),
+            changes,
+            cursors,
+            has_more: remaining > 0,
+            remaining: Some(remaining),
+            server_time: now_ms,
+        })
+    }
+
+    /// A backup.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            users: self.users.clone(),
+        }
+    }
+
+    /// Takes a backup back. What was applied since is gone, and a new epoch says so: it names the
+    /// epoch it takes the place of, and the last change number that both have.
+    pub fn restore(&mut self, snapshot: &Snapshot) {
+        let common = snapshot
+            .users
+            .iter()
+            .map(|(user, account)| (user.clone(), account.head));
+        let branch = (self.epoch(), common.collect());
+        self.users = snapshot.users.clone();
+        if !self.breach.keeps_epoch {
+            self.epoch += 1;
+            self.branch = Some(branch);
+        }
+    }
+}
+
+impl Default for ModelServer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+struct Author<'a> {
+    device_id: &'a str,
+    label: Option<&'a str>,
+    now_ms: i64,
+}
+
+impl Account {
+    /// The record, also if it is a tombstone.
+    pub fn record(&self, key: &Key) -> Option<&Stored> {
+        self.records.get(key)
+    }
+
+    /// All records, tombstones too.
+    pub fn records(&self) -> impl Iterator<Item = (&Key, &Stored)> {
+        self.records.iter()
+    }
+
+    /// Everything that was applied, in order.
+    pub fn log(&self) -> &[Applied] {
+        &self.log
+    }
+
+    /// Whether an operation was applied.
+    pub fn has_applied(&self, op: Uuid) -> bool {
+        self.applied.contains_key(&op)
+    }
+
+    fn take(&mut self, item: &SyncItem, author: &Author<'_>, validate: Validate, breach: Breach) -> SyncResult {
+        let content = Content::of(item);
+        if let Some(before) = self.applied.get(&item.op_id).filter(|_| !breach.forgets_answers) {
+            if before.content == content {
+                return before.answer.clone();
+            }
+            return refused(
+                item,
+                code::OP_REUSED,
+                "this operation id came with another content".to_owned(),
+            );
+        }
+        if let Some((code, message)) = validate(item) {
+            return refused(item, code, message);
+        }
+        let missing = |op: &Uuid| !self.applied.contains_key(op);
+        let blocked = item.after.iter().any(missing) && !breach.ignores_after;
+        if blocked || item.base_op.as_ref().is_some_and(missing) {
+            return refused(item, code::BLOCKED, "what it follows was not applied".to_owned());
+        }
+        let produced = |op: Uuid| self.applied.get(&op).map_or(0, |before| before.answer.server_version);
+        let base = item.base_op.map_or(item.version, produced);
+        let current = self.records.get(&content.key);
+        let version = current.map_or(0, |stored| stored.version.version);
+        if base != version && !breach.ignores_versions {
+            return conflict(item, current.map(|stored| stored.version.clone()));
+        }
+        self.apply(item, content, version + 1, author)
+    }
+
+    fn apply(&mut self, item: &SyncItem, content: Content, version: i64, author: &Author<'_>) -> SyncResult {
+        self.head += 1;
+        let data = item.data.clone().filter(|_| item.operation != Operation::Delete);
+        let before = self.records.remove(&content.key);
+        if let Some(before) = &before {
+            self.changes.remove(&before.change);
+        }
+        let applied = Applied {
+            op: item.op_id,
+            key: content.key.clone(),
+            operation: item.operation,
+            body: data.as_ref().map(|data| data.get().to_owned()),
+            replaced: before
+                .as_ref()
+                .and_then(|before| before.version.data.as_ref())
+                .map(|data| data.get().to_owned()),
+            device: author.device_id.to_owned(),
+            change: self.head,
+        };
+        self.log.push(applied);
+        let mut writers = before
+            .as_ref()
+            .map_or_else(BTreeSet::new, |before| before.writers.clone());
+        writers.insert(author.device_id.to_owned());
+        let stored = Stored {
+            version: Version {
+                data,
+                version,
+                hlc: item.hlc,
+                op_id: Some(item.op_id),
+                device_id: author.device_id.to_owned(),
+                device_label: author.label.map(str::to_owned),
+                server_id: None,
+                created_at: before.map_or(author.now_ms, |before| before.version.created_at),
+                updated_at: author.now_ms,
+            },
+            change: self.head,
+            writers,
+        };
+        self.changes.insert(self.head, content.key.clone());
+        self.records.insert(content.key.clone(), stored);
+        let answer = SyncResult {
+            status: SyncStatus::Success,
+            server_version: version,
+            change: self.head,
+            updated_at: Some(author.now_ms),
+            ..blank(item)
+        };
+        let remembered = Answered {
+            content,
+            answer: answer.clone(),
+        };
+        self.applied.insert(item.op_id, remembered);
+        answer
+    }
+
+    /// The changes of a page, the cursors after it, and how many changes are left.
+    fn page(&self, request: &PullRequest, same_epoch: bool, breach: Breach) -> (Vec<Change>, Vec<Cursor>, u64) {
+        let asked: BTreeMap<&str, Option<i64>> = request
+            .collections
+            .iter()
+            .map(|at| (at.collection.as_str(), cursor_number(at).filter(|_| same_epoch)))
+            .collect();
+        let lowest = asked.values().map(|at| at.unwrap_or(0)).min().unwrap_or(self.head);
+        let mut changes = Vec::new();
+        let (mut left, mut end) = (0, self.head);
+        for (&number, key) in self.changes.range(lowest + 1..) {
+            let (Some(&from), Some(stored)) = (asked.get(key.0.as_str()), self.records.get(key)) else {
+                continue;
+            };
+            let could_know = request.epoch.is_some() || stored.writers.contains(&request.device_id);
+            let unknown_tombstone = from.is_none() && stored.version.data.is_none() && !could_know;
+            if number <= from.unwrap_or(0) || unknown_tombstone {
+                continue;
+            }
+            if changes.len() >= request.limit.max(1) as usize {
+                left += 1;
+                continue;
+            }
+            end = number;
+            changes.push(Change {
+                collection: key.0.clone(),
+                id: key.1.clone(),
+                current: stored.version.clone(),
+            });
+        }
+        if left == 0 || breach.cursor_runs_ahead {
+            end = self.head;
+        }
+        let moved = asked.iter().filter(|(_, from)| from.is_none_or(|from| from < end));
+        let cursors = moved
+            .map(|(collection, _)| Cursor {
+                collection: (*collection).to_owned(),
+                cursor: Some(end.to_string()),
+            })
+            .collect();
+        (changes, cursors, if breach.cursor_runs_ahead { 0 } else { left })
+    }
+}
+
+/// A cursor this server did not give starts from the beginning.
+fn cursor_number(at: &Cursor) -> Option<i64> {
+    at.cursor.as_ref().and_then(|text| text.parse().ok())
+}
+
+fn blank(item: &SyncItem) -> SyncResult {
+    SyncResult {
+        op_id: item.op_id,
+        entity_id: item.entity_id.clone(),
+        status: SyncStatus::Error,
+        code: None,
+        server: None,
+        server_version: 0,
+        change: 0,
+        updated_at: None,
+        server_id: None,
+        error_message: None,
+        retry_after_ms: None,
+    }
+}
+
+fn refused(item: &SyncItem, code: &str, message: String) -> SyncResult {
+    SyncResult {
+        code: Some(code.to_owned()),
+        error_message: Some(message),
+        ..blank(item)
+    }
+}
+
+fn conflict(item: &SyncItem, current: Option<Version>) -> SyncResult {
+    let nothing = || Version {
+        data: None,
+        version: 0,
+        hlc: keepsync_wire::Hlc::default(),
+        op_id: None,
+        device_id: String::new(),
+        device_label: None,
+        server_id: None,
+        created_at: 0,
+        updated_at: 0,
+    };
+    SyncResult {
+        status: SyncStatus::Conflict,
+        code: Some(code::VERSION_MISMATCH.to_owned()),
+        server: Some(current.unwrap_or_else(nothing)),
+        ..blank(item)
+    }
+}
+
+/// Refuses a body with `"bad": true`, as a schema would.
+pub fn refuses_bad(item: &SyncItem) -> Option<(&'static str, String)> {
+    let bad = item
+        .data
+        .as_ref()
+        .is_some_and(|data| data.get().contains("\"bad\":true"));
+    bad.then(|| (code::VALIDATION, "bad is not allowed".to_owned()))
+}

@@ -1,0 +1,504 @@
+//! What users do: everything the app can, in an order nobody planned.
+
+use crate::{
+    device::{App, Device},
+    oracle::{Oracle, Violation, broken, marker},
+    rng::Rng,
+};
+use keepsync::{
+    Error,
+    change::Changes,
+    conflict::{self, Resolution},
+    drain::{Event, Trigger},
+    kv,
+    queue::{self, Entry, EntryState},
+    record::{self, Mutation, Query},
+    session,
+};
+use uuid::Uuid;
+
+/// Who acts, on what, and who takes notes.
+pub(crate) struct Hands<'a> {
+    /// The device; its app runs.
+    pub(crate) device: &'a mut Device,
+    /// Chance.
+    pub(crate) rng: &'a mut Rng,
+    /// The notes.
+    pub(crate) oracle: &'a mut Oracle,
+    /// Whether some bodies break the server's schema.
+    pub(crate) bad: f64,
+}
+
+/// What came of it: a line for the trace, and what the drain is told.
+pub(crate) struct Deed {
+    /// For the trace.
+    pub(crate) line: String,
+    /// For the drain.
+    pub(crate) events: Vec<Event>,
+}
+
+const PLAIN: [&str; 5] = ["note", "goal", "profile", "tag", "mixed"];
+const SHARED: [&str; 11] = [
+    "note", "goal", "profile", "tag", "mixed", "workout", "set_log", "run", "lap", "note", "goal",
+];
+
+type Done = Result<Deed, Violation>;
+
+impl Hands<'_> {
+    /// One thing a user does.
+    pub(crate) fn act(&mut self) -> Done {
+        match self.rng.below(100) {
+            0..30 => self.put(),
+            30..42 => self.change_any(false),
+            42..48 => self.change_any(true),
+            48..80 => self.session(),
+            80..83 => self.several(),
+            83..85 => self.aside(),
+            85..91 => self.resolve_one(),
+            91..95 => self.tend_queue(),
+            _ => Ok(self.hint()),
+        }
+    }
+
+    fn app(&mut self) -> Result<&mut App, Violation> {
+        match self.device.app.as_mut() {
+            Some(app) => Ok(app),
+            None => broken("simulation", "nobody can use an app that does not run".to_owned()),
+        }
+    }
+
+    fn body(&mut self, marker: &str) -> String {
+        let bad = if self.rng.chance(self.bad) { ",\"bad\":true" } else { "" };
+        let (n, p) = (self.rng.below(9), self.rng.below(9));
+        format!("{{\"m\":\"{marker}\",\"n\":{n},\"p\":{p},\"c\":{n},\"d\":{p}{bad}}}")
+    }
+
+    fn fresh(&mut self) -> String {
+        let (user, device) = (self.device.user(), self.device.index);
+        self.oracle.new_marker(user, device)
+    }
+
+    fn wrote(&mut self, collection: &str, id: &str, marker: &str, deletes: bool, saw: Option<String>) {
+        let (user, device) = (self.device.user(), self.device.index);
+        let key = (collection.to_owned(), id.to_owned());
+        self.oracle
+            .wrote(user, device, key, marker.to_owned(), deletes, saw.into_iter().collect());
+    }
+
+    fn seen(&mut self, collection: &str, id: &str) -> Result<Option<String>, Violation> {
+        let record = self.app()?.db.read(|read| read.get(collection, id))?;
+        Ok(record
+            .and_then(|record| record.body)
+            .as_deref()
+            .and_then(marker)
+            .map(str::to_owned))
+    }
+
+    fn put(&mut self) -> Done {
+        let collection = *self.rng.pick(&PLAIN).unwrap_or(&"note");
+        let id = format!("x{}", self.rng.below(4));
+        self.put_to(collection, &id)
+    }
+
+    fn put_to(&mut self, collection: &str, id: &str) -> Done {
+        let marker = self.fresh();
+        let body = self.body(&marker);
+        let saw = self.seen(collection, id)?;
+        let written = self.app()?.db.write(|write| record::put(write, collection, id, &body));
+        let what = format!("puts {collection}/{id} {marker}");
+        let Some(events) = told(written, &what)? else {
+            return Ok(nothing(what));
+        };
+        self.wrote(collection, id, &marker, false, saw);
+        Ok(Deed { line: what, events })
+    }
+
+    /// Patches or deletes a record that is there.
+    fn change_any(&mut self, delete: bool) -> Done {
+        let collection = *self.rng.pick(&SHARED).unwrap_or(&"note");
+        let page = self
+            .app()?
+            .db
+            .read(|read| read.query(&Query::new(collection).limit(20)))?;
+        let Some(record) = self.rng.pick(&page.records).cloned() else {
+            return Ok(nothing(format!("finds nothing in {collection}")));
+        };
+        let id = record.id;
+        let marker = self.fresh();
+        let saw = record.body.as_deref().and_then(self::marker).map(str::to_owned);
+        let (written, what) = if delete {
+            let written = self.app()?.db.write(|write| record::delete(write, collection, &id));
+            (written, format!("deletes {collection}/{id}"))
+        } else {
+            let patch = format!("{{\"m\":\"{marker}\",\"n\":{}}}", self.rng.below(9));
+            let written = self
+                .app()?
+                .db
+                .write(|write| record::patch(write, collection, &id, &patch));
+            (written, format!("patches {collection}/{id} {marker}"))
+        };
+        let Some(events) = told(written, &what)? else {
+            return Ok(nothing(what));
+        };
+        self.wrote(collection, &id, &marker, delete, saw);
+        Ok(Deed { line: what, events })
+    }
+
+    fn session(&mut self) -> Done {
+        let sessions = self.app()?.db.read(|read| read.active_sessions())?;
+        let Some(session) = self.rng.pick(&sessions).cloned().filter(|_| !self.rng.chance(0.05)) else {
+            return self.start();
+        };
+        let (collection, id) = (session.collection.as_str(), session.id.as_str());
+        match self.rng.below(20) {
+            0..12 => self.log_set(collection, id),
+            12..14 => self.remove_set(&session),
+            14 => {
+                let written = self
+                    .app()?
+                    .db
+                    .write(|write| session::note(write, collection, id, Some("rest 90 s")));
+                Ok(deed(
+                    format!("notes in {collection}/{id}"),
+                    written.map(|(_, changes)| changes),
+                ))
+            }
+            15..18 => self.end(&session, true),
+            18 => self.end(&session, false),
+            _ => self.discard_session(&session),
+        }
+    }
+
+    fn start(&mut self) -> Done {
+        let (collection, children) = if self.rng.chance(0.6) {
+            ("workout", "set_log")
+        } else {
+            ("run", "lap")
+        };
+        let marker = self.fresh();
+        let body = self.body(&marker);
+        let written = self
+            .app()?
+            .db
+            .write(|write| session::start(write, collection, children, "", &body));
+        let what = format!("starts a {collection} {marker}");
+        let id = written
+            .as_ref()
+            .map(|(written, _)| written.id.clone())
+            .unwrap_or_default();
+        let Some(events) = told(written, &what)? else {
+            return Ok(nothing(what));
+        };
+        self.wrote(collection, &id, &marker, false, None);
+        Ok(Deed {
+            line: format!("{what} as {id}"),
+            events,
+        })
+    }
+
+    fn log_set(&mut self, collection: &str, id: &str) -> Done {
+        let children = if collection == "workout" { "set_log" } else { "lap" };
+        let slot = format!("s{}", self.rng.below(4));
+        let set = session::set_id(id, &slot);
+        let marker = self.fresh();
+        let body = self.body(&marker);
+        let saw = self.seen(children, &set)?;
+        let written = self
+            .app()?
+            .db
+            .write(|write| session::log_set(write, collection, id, &slot, &body));
+        let what = format!("logs {slot} of {collection}/{id} {marker}");
+        let Some(events) = told(written, &what)? else {
+            return Ok(nothing(what));
+        };
+        self.wrote(children, &set, &marker, false, saw);
+        Ok(Deed { line: what, events })
+    }
+
+    fn remove_set(&mut self, session: &session::Session) -> Done {
+        let Some(set) = self.rng.pick(&session.sets).cloned() else {
+            return Ok(nothing("has no set to remove".to_owned()));
+        };
+        let slot = (0..4)
+            .map(|slot| format!("s{slot}"))
+            .find(|slot| session::set_id(&session.id, slot) == set.id)
+            .unwrap_or_default();
+        let (collection, id) = (session.collection.as_str(), session.id.as_str());
+        let marker = self.fresh();
+        let saw = set.body.as_deref().and_then(self::marker).map(str::to_owned);
+        let written = self
+            .app()?
+            .db
+            .write(|write| session::remove_set(write, collection, id, &slot));
+        let what = format!("removes {slot} of {collection}/{id}");
+        let Some(events) = told(written, &what)? else {
+            return Ok(nothing(what));
+        };
+        self.wrote(&set.collection, &set.id, &marker, true, saw);
+        Ok(Deed { line: what, events })
+    }
+
+    /// Completes or skips a session.
+    pub(crate) fn end(&mut self, session: &session::Session, complete: bool) -> Done {
+        let (collection, id) = (session.collection.as_str(), session.id.as_str());
+        let marker = self.fresh();
+        let patch = format!("{{\"m\":\"{marker}\"}}");
+        let saw = self.seen(collection, id)?;
+        let app = self.app()?;
+        let written = if complete {
+            app.db.write(|write| session::complete(write, collection, id, &patch))
+        } else {
+            app.db.write(|write| session::skip(write, collection, id, &patch))
+        };
+        let what = format!(
+            "{} {collection}/{id} {marker}",
+            if complete { "completes" } else { "skips" }
+        );
+        let Some(mut events) = told(written, &what)? else {
+            return Ok(nothing(what));
+        };
+        self.wrote(collection, id, &marker, false, saw);
+        events.push(Event::Wake(Trigger::SessionCompleted));
+        Ok(Deed { line: what, events })
+    }
+
+    /// Throws a session away. Gives no events if the store refused.
+    pub(crate) fn discard_session(&mut self, session: &session::Session) -> Done {
+        let (collection, id) = (session.collection.as_str(), session.id.as_str());
+        let written = self.app()?.db.write(|write| session::discard(write, collection, id));
+        let what = format!("discards {collection}/{id}");
+        let Some(events) = told(written, &what)? else {
+            return Ok(nothing(what));
+        };
+        for gone in session.sets.iter().chain([&session.record]) {
+            let marker = self.fresh();
+            let saw = gone.body.as_deref().and_then(self::marker).map(str::to_owned);
+            self.wrote(&gone.collection, &gone.id, &marker, true, saw);
+        }
+        Ok(Deed { line: what, events })
+    }
+
+    /// Three puts as one.
+    fn several(&mut self) -> Done {
+        let mut mutations = Vec::new();
+        let mut notes = Vec::new();
+        for collection in PLAIN.into_iter().take(3) {
+            let id = format!("x{}", self.rng.below(4));
+            let marker = self.fresh();
+            let saw = self.seen(collection, &id)?;
+            let body = self.body(&marker);
+            notes.push((collection, id.clone(), marker, saw));
+            mutations.push(Mutation::Put {
+                collection: collection.to_owned(),
+                id,
+                body,
+            });
+        }
+        let written = self.app()?.db.write(|write| record::write(write, &mutations));
+        let what = "puts three records as one".to_owned();
+        let Some(events) = told(written, &what)? else {
+            return Ok(nothing(what));
+        };
+        for (collection, id, marker, saw) in notes {
+            self.wrote(collection, &id, &marker, false, saw);
+        }
+        Ok(Deed { line: what, events })
+    }
+
+    /// What is not, or only, sent.
+    fn aside(&mut self) -> Done {
+        match self.rng.below(3) {
+            0 => self.put_to("draft", "x0"),
+            1 => {
+                // Never pulled, so two devices do not write the same one.
+                let id = format!("d{}-{}", self.device.index, self.rng.below(3));
+                self.put_to("stat", &id)
+            }
+            _ => {
+                let written = self
+                    .app()?
+                    .db
+                    .write(|write| kv::merge(write, "prefs", "{\"unit\":\"kg\"}"));
+                Ok(deed(
+                    "keeps a preference".to_owned(),
+                    written.map(|(_, changes)| changes),
+                ))
+            }
+        }
+    }
+
+    fn resolve_one(&mut self) -> Done {
+        let conflicts = self.app()?.db.read(|read| read.conflicts())?;
+        match self.rng.pick(&conflicts).cloned() {
+            Some(conflict) => self.resolve(&conflict),
+            None => self.put(),
+        }
+    }
+
+    /// Decides a conflict, one way or another.
+    pub(crate) fn resolve(&mut self, conflict: &conflict::Conflict) -> Done {
+        let (collection, id) = (conflict.collection.as_str(), conflict.id.as_str());
+        let local = conflict.local.as_deref().and_then(marker).map(str::to_owned);
+        let remote = conflict.remote.as_deref().and_then(marker).map(str::to_owned);
+        let new = self.fresh();
+        let resolution = match self.rng.below(3) {
+            0 => Resolution::KeepLocal,
+            1 => Resolution::KeepRemote,
+            _ => Resolution::Merge(merged(conflict, &new)),
+        };
+        let shown = conflict.remote_version;
+        let written = self
+            .app()?
+            .db
+            .write(|write| conflict::resolve(write, collection, id, shown, &resolution));
+        let kind = match &resolution {
+            Resolution::KeepLocal => "keeps the local",
+            Resolution::KeepRemote => "keeps the remote",
+            Resolution::Merge(_) => "merges the",
+        };
+        let what = format!("{kind} version of {collection}/{id} {new}");
+        let Some(events) = told(written, &what)? else {
+            return Ok(nothing(what));
+        };
+        match resolution {
+            Resolution::KeepLocal => match (local, remote) {
+                (Some(local), Some(remote)) => self.oracle.saw_too(&local, &remote),
+                (None, remote) => self.wrote(collection, id, &new, true, remote),
+                _ => {}
+            },
+            Resolution::KeepRemote => {}
+            Resolution::Merge(_) => {
+                self.wrote(collection, id, &new, false, local);
+                if let Some(remote) = remote {
+                    self.oracle.saw_too(&new, &remote);
+                }
+            }
+        }
+        Ok(Deed { line: what, events })
+    }
+
+    fn tend_queue(&mut self) -> Done {
+        if self.rng.chance(0.2) {
+            let written = self.app()?.db.write(queue::retry_all);
+            return Ok(deed(
+                "retries everything".to_owned(),
+                written.map(|(_, changes)| changes),
+            ));
+        }
+        let entries = self.app()?.db.read(|read| read.entries(i64::MIN, 1_000))?;
+        let parked: Vec<Entry> = entries
+            .iter()
+            .filter(|entry| entry.state == EntryState::Parked)
+            .cloned()
+            .collect();
+        match self.rng.pick(&parked).cloned() {
+            Some(entry) => self.tend(&entry, &entries),
+            None => match self.rng.pick(&entries).cloned() {
+                Some(entry) if self.rng.chance(0.3) => self.discard(entry.op),
+                _ => self.put(),
+            },
+        }
+    }
+
+    /// Does something about a parked entry: edits, retries or discards it.
+    pub(crate) fn tend(&mut self, entry: &Entry, all: &[Entry]) -> Done {
+        let last = !all
+            .iter()
+            .any(|other| (&other.collection, &other.id) == (&entry.collection, &entry.id) && other.seq > entry.seq);
+        let is_child = matches!(entry.collection.as_str(), "set_log" | "lap");
+        match self.rng.below(3) {
+            0 => self.discard(entry.op),
+            1 if is_child => self.discard(entry.op),
+            1 if last => self.edit(entry),
+            _ => {
+                let op = entry.op;
+                let written = self.app()?.db.write(|write| queue::retry(write, op));
+                Ok(deed(format!("retries {op}"), written.map(|(_, changes)| changes)))
+            }
+        }
+    }
+
+    fn edit(&mut self, entry: &Entry) -> Done {
+        let op = entry.op;
+        let marker = self.fresh();
+        let body = format!("{{\"m\":\"{marker}\",\"n\":1}}");
+        let saw = self.seen(&entry.collection, &entry.id)?;
+        let written = self.app()?.db.write(|write| queue::edit(write, op, &body));
+        let what = format!("edits {op} of {}/{} {marker}", entry.collection, entry.id);
+        let Some(events) = told(written, &what)? else {
+            return Ok(nothing(what));
+        };
+        self.wrote(&entry.collection, &entry.id, &marker, false, saw);
+        Ok(Deed { line: what, events })
+    }
+
+    /// Throws an entry away, with those that cannot go without it.
+    pub(crate) fn discard(&mut self, op: Uuid) -> Done {
+        let written = self.app()?.db.write(|write| queue::discard(write, op, true));
+        Ok(deed(format!("throws {op} away"), written.map(|(_, changes)| changes)))
+    }
+
+    fn hint(&mut self) -> Deed {
+        let event = match self.rng.below(8) {
+            0..3 => Event::Wake(Trigger::User),
+            3 => Event::Wake(Trigger::NetworkBack),
+            4 => Event::Wake(Trigger::Foreground),
+            5 => Event::Wake(Trigger::Background { budget_ms: 400 }),
+            6 => Event::NetworkLost,
+            _ => Event::Cancel,
+        };
+        Deed {
+            line: format!("{event:?}"),
+            events: vec![event],
+        }
+    }
+}
+
+/// A body made from both sides of a conflict; a child keeps its parent.
+fn merged(conflict: &conflict::Conflict, marker: &str) -> String {
+    let either = conflict.local.as_deref().or(conflict.remote.as_deref()).unwrap_or("{}");
+    let mut body: serde_json::Value = serde_json::from_str(either).unwrap_or_default();
+    if let Some(object) = body.as_object_mut() {
+        object.remove("bad");
+        object.insert("m".to_owned(), marker.into());
+    }
+    body.to_string()
+}
+
+fn nothing(line: String) -> Deed {
+    Deed {
+        line: format!("{line}: refused"),
+        events: Vec::new(),
+    }
+}
+
+/// What the drain is told after a commit; `None` if the store refused for a reason a caller could
+/// have known. Errors that no caller can cause are the simulation's, or the core's.
+fn told<T>(written: keepsync::Result<(T, Changes)>, what: &str) -> Result<Option<Vec<Event>>, Violation> {
+    match written {
+        Ok((_, changes)) if changes.sendable => Ok(Some(vec![Event::Wake(Trigger::Write)])),
+        Ok(_) => Ok(Some(Vec::new())),
+        Err(
+            Error::Invalid { .. }
+            | Error::NotFound { .. }
+            | Error::SessionState { .. }
+            | Error::ConflictChanged
+            | Error::MaybeSent,
+        ) => Ok(None),
+        Err(error) => broken("never waiting", format!("{what}: {error}")),
+    }
+}
+
+fn deed(line: String, written: keepsync::Result<Changes>) -> Deed {
+    match written {
+        Ok(changes) if changes.sendable => Deed {
+            line,
+            events: vec![Event::Wake(Trigger::Write)],
+        },
+        Ok(_) => Deed {
+            line,
+            events: Vec::new(),
+        },
+        Err(error) => nothing(format!("{line} ({})", error.code())),
+    }
+}

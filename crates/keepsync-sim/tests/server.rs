@@ -1,0 +1,201 @@
+//! The model server against the contract.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
+use keepsync_sim::server::{Breach, ModelServer, refuses_bad};
+use keepsync_wire::{
+    Cursor, Hlc, Operation, PullRequest, PullResponse, SyncItem, SyncRequest, SyncResult, SyncStatus, code,
+};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+fn item(op: u128, id: &str, operation: Operation, version: i64, body: Option<&str>) -> SyncItem {
+    SyncItem {
+        op_id: Uuid::from_u128(op),
+        entity_type: "note".to_owned(),
+        entity_id: id.to_owned(),
+        operation,
+        data: body.map(|body| RawValue::from_string(body.to_owned()).unwrap()),
+        version,
+        base_op: None,
+        after: Vec::new(),
+        replaces: None,
+        timestamp: 0,
+        hlc: Hlc::at(1_000 + version),
+    }
+}
+
+fn create(op: u128, id: &str, body: &str) -> SyncItem {
+    item(op, id, Operation::Create, 0, Some(body))
+}
+
+fn update(op: u128, id: &str, version: i64, body: &str) -> SyncItem {
+    item(op, id, Operation::Update, version, Some(body))
+}
+
+fn request(items: Vec<SyncItem>) -> SyncRequest {
+    SyncRequest {
+        user_id: "ann".to_owned(),
+        device_id: "phone".to_owned(),
+        device_label: Some("Phone".to_owned()),
+        epoch: None,
+        items,
+    }
+}
+
+fn push(server: &mut ModelServer, items: Vec<SyncItem>) -> Vec<SyncResult> {
+    server.sync("ann", &request(items), 5).unwrap().results
+}
+
+fn pull(server: &ModelServer, cursor: Option<&str>, limit: u32) -> PullResponse {
+    let asked = PullRequest {
+        user_id: "ann".to_owned(),
+        device_id: "tablet".to_owned(),
+        epoch: None,
+        collections: vec![Cursor {
+            collection: "note".to_owned(),
+            cursor: cursor.map(str::to_owned),
+        }],
+        limit,
+    };
+    server.pull("ann", &asked, 6).unwrap()
+}
+
+fn code(result: &SyncResult) -> Option<&str> {
+    result.code.as_deref()
+}
+
+#[test]
+fn a_repeat_gets_the_first_answer_and_another_content_is_refused() {
+    let mut server = ModelServer::new();
+    let first = push(&mut server, vec![create(1, "n", "{}")]);
+    assert_eq!(
+        (first[0].status, first[0].server_version, first[0].change),
+        (SyncStatus::Success, 1, 1)
+    );
+    push(&mut server, vec![update(2, "n", 1, "{\"a\":1}")]);
+    let again = push(&mut server, vec![create(1, "n", "{}")]);
+    assert_eq!(
+        (again[0].status, again[0].server_version, again[0].change),
+        (SyncStatus::Success, 1, 1)
+    );
+    let other = push(&mut server, vec![create(1, "n", "{\"b\":1}")]);
+    assert_eq!(code(&other[0]), Some(code::OP_REUSED));
+    assert_eq!(server.account("ann").unwrap().log().len(), 2);
+}
+
+#[test]
+fn a_base_that_is_not_current_is_a_conflict_with_the_whole_version() {
+    let mut server = ModelServer::new();
+    push(&mut server, vec![create(1, "n", "{\"a\":1}")]);
+    let met = push(&mut server, vec![create(2, "n", "{\"a\":2}")]);
+    let version = met[0].server.as_ref().unwrap();
+    assert_eq!(met[0].status, SyncStatus::Conflict);
+    assert_eq!(
+        (version.version, version.op_id, &*version.device_id),
+        (1, Some(Uuid::from_u128(1)), "phone")
+    );
+    assert_eq!(version.device_label.as_deref(), Some("Phone"));
+    let gone = push(&mut server, vec![update(3, "other", 4, "{}")]);
+    let nothing = gone[0].server.as_ref().unwrap();
+    assert_eq!((nothing.version, nothing.data.is_none()), (0, true));
+}
+
+#[test]
+fn what_follows_something_that_was_not_applied_is_blocked_and_a_chain_goes_through() {
+    let mut server = ModelServer::with(refuses_bad, Breach::default());
+    let mut chained = update(2, "n", 0, "{\"a\":2}");
+    chained.base_op = Some(Uuid::from_u128(1));
+    chained.after = vec![Uuid::from_u128(1)];
+    let refused = push(&mut server, vec![create(1, "n", "{\"bad\":true}"), chained.clone()]);
+    assert_eq!(
+        (code(&refused[0]), code(&refused[1])),
+        (Some(code::VALIDATION), Some(code::BLOCKED))
+    );
+    // A refusal is not remembered: the same id may come again.
+    let good = push(&mut server, vec![create(1, "n", "{}"), chained]);
+    assert_eq!((good[0].server_version, good[1].server_version), (1, 2));
+}
+
+#[test]
+fn pages_follow_the_order_of_commits_and_a_record_stands_once() {
+    let mut server = ModelServer::new();
+    push(
+        &mut server,
+        vec![
+            create(1, "a", "{}"),
+            create(2, "b", "{}"),
+            create(3, "c", "{}"),
+            update(4, "a", 1, "{}"),
+        ],
+    );
+    let first = pull(&server, None, 2);
+    let ids: Vec<&str> = first.changes.iter().map(|change| change.id.as_str()).collect();
+    assert_eq!((ids, first.has_more, first.remaining), (vec!["b", "c"], true, Some(1)));
+    assert_eq!(first.cursors[0].cursor.as_deref(), Some("3"));
+    let second = pull(&server, Some("3"), 2);
+    assert_eq!((second.changes[0].id.as_str(), second.has_more), ("a", false));
+    let third = pull(&server, second.cursors[0].cursor.as_deref(), 2);
+    assert!(third.changes.is_empty() && third.cursors.is_empty(), "nothing moved");
+}
+
+#[test]
+fn tombstones_come_to_those_who_had_the_record() {
+    let mut server = ModelServer::new();
+    push(&mut server, vec![create(1, "a", "{}")]);
+    push(&mut server, vec![item(2, "a", Operation::Delete, 1, None)]);
+    let had = pull(&server, Some("1"), 10);
+    assert_eq!(
+        (had.changes[0].current.version, had.changes[0].current.data.is_none()),
+        (2, true)
+    );
+    let new = pull(&server, None, 10);
+    assert!(new.changes.is_empty());
+    assert_eq!(new.cursors[0].cursor.as_deref(), Some("2"), "and later ones will come");
+}
+
+#[test]
+fn a_restore_begins_an_epoch_that_names_its_branch() {
+    let mut server = ModelServer::new();
+    push(&mut server, vec![create(1, "a", "{}")]);
+    let backup = server.snapshot();
+    push(&mut server, vec![create(2, "b", "{}")]);
+    let before = server.epoch();
+    server.restore(&backup);
+    let page = pull(&server, Some("2"), 10);
+    let branch = page.branch.unwrap();
+    assert_eq!((branch.parent.as_str(), branch.change), (before.as_str(), 1));
+    assert_ne!(page.epoch, before);
+    // What counts in the old epoch applies nothing, and is told the new one.
+    let old = SyncRequest {
+        epoch: Some(before.clone()),
+        ..request(vec![create(3, "c", "{}")])
+    };
+    let answer = server.sync("ann", &old, 5).unwrap();
+    assert!(answer.results.is_empty() && answer.epoch == page.epoch);
+    let asked = PullRequest {
+        user_id: "ann".to_owned(),
+        device_id: "tablet".to_owned(),
+        epoch: Some(before),
+        collections: vec![Cursor {
+            collection: "note".to_owned(),
+            cursor: Some("2".to_owned()),
+        }],
+        limit: 10,
+    };
+    assert_eq!(
+        server.pull("ann", &asked, 6).unwrap().changes.len(),
+        1,
+        "from the start"
+    );
+    // Answers of before the backup are remembered, later ones are not.
+    let again = push(&mut server, vec![create(1, "a", "{}"), create(2, "b", "{}")]);
+    assert_eq!((again[0].change, again[1].change), (1, 2));
+}
+
+#[test]
+fn another_user_applies_and_sees_nothing() {
+    let mut server = ModelServer::new();
+    assert!(server.sync("ben", &request(vec![create(1, "a", "{}")]), 5).is_none());
+    assert!(server.account("ann").is_none());
+}
