@@ -454,3 +454,28 @@ fn an_edit_is_later_than_the_version_it_follows_also_after_a_restart() {
     device.pull_only(vec![change("profile", "me", version(2, Some(r#"{"n":3}"#), hour / 2))]);
     assert_eq!(device.body("profile", "me").as_deref(), Some(r#"{"n":2}"#));
 }
+
+#[test]
+fn a_merge_is_later_than_both_versions_also_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut device = Device::named(
+        1,
+        Some(folder.path().to_owned()),
+        keepsync::settings::Settings::default(),
+    );
+    let hour = 3_600_000;
+    device.put("workout", "w", r#"{"n":1}"#);
+    device.pull_only(vec![change("workout", "w", version(1, Some(r#"{"n":2}"#), hour))]);
+    let mut device = device.restart();
+    let merged = Resolution::Merge(r#"{"n":3}"#.to_owned());
+    device
+        .db
+        .write(|write| conflict::resolve(write, "workout", "w", 1, &merged))
+        .unwrap();
+    let mut clocks = Vec::new();
+    device.push(|item| {
+        clocks.push(item.hlc);
+        Some(accepted(2))
+    });
+    assert!(clocks[0] > version(1, None, hour).hlc, "{clocks:?}");
+}

@@ -27,7 +27,7 @@ pub(crate) fn meet(
 ) -> Result<()> {
     let Some(mut row) = find(write.conn, collection, id)? else {
         if remote.body.is_some() {
-            let parent = parent_of(write, collection, remote)?;
+            let parent = parent_of(write, collection, remote);
             insert_confirmed(
                 write,
                 collection,
@@ -79,16 +79,11 @@ pub(crate) fn meet(
     record::settle_state(write, collection, id)
 }
 
-fn parent_of(write: &Write<'_>, collection: &str, remote: &RemoteVersion) -> Result<Option<String>> {
-    let registered = write.shared.collections.get(collection)?;
-    let (Some(parent), Some(body)) = (&registered.parent, &remote.body) else {
-        return Ok(None);
-    };
-    let object = Body::stored(body.clone()).object()?;
-    Ok(object
-        .get(&parent.field)
-        .and_then(|value| value.as_str())
-        .map(str::to_owned))
+/// The parent a version names; none where that cannot be told, which must not stop a pull.
+fn parent_of(write: &Write<'_>, collection: &str, remote: &RemoteVersion) -> Option<String> {
+    let parent = write.shared.collections.get(collection).ok()?.parent.as_ref()?;
+    let object = Body::stored(remote.body.clone()?).object().ok()?;
+    Some(object.get(&parent.field)?.as_str()?.to_owned())
 }
 
 /// Keeps, in each entry, the base it was made on, before the record's base moves away from it. Gives
@@ -172,7 +167,7 @@ fn carry_out(
             lose_local(write)?;
             lose_remote(write, "merged")?;
             let body = Body::from(merged).into_string();
-            let hlc = write.tick_hlc();
+            let hlc = write.tick_hlc_after(Some(remote.hlc.max(local.hlc)));
             replace(write, &entries, remote, Some(&body), hlc)?;
             row.body = Some(body);
             row.hlc = hlc;

@@ -145,7 +145,7 @@ pub fn resolve(write: &mut Write<'_>, collection: &str, id: &str, shown: i64, re
             let body = Body::parse(body.as_str(), settings.body_bytes, settings.body_depth)?.into_string();
             keep_local_version(write, "merged")?;
             keep_remote_version(write, "merged")?;
-            let hlc = write.tick_hlc();
+            let hlc = write.tick_hlc_after(Some(remote.hlc.max(row.hlc)));
             replace(write, &entries, &remote, Some(&body), hlc)?;
             row.body = Some(body);
             row.hlc = hlc;
