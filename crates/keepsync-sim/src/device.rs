@@ -8,7 +8,7 @@ use crate::{
 };
 use keepsync::{
     Db, OpenOptions,
-    collection::{Collection, Collections, Direction, OnRejected, Send},
+    collection::{Collection, Collections, Direction, OnRejected, Sending},
     conflict::Policy,
     drain::{Drain, schedule::Rules},
     env::Env,
@@ -110,7 +110,7 @@ pub fn collections() -> keepsync::Result<Collections> {
         Collection::new("set_log", Policy::ClientWins)
             .child_of("workout", "workout_id")
             .priority(2),
-        Collection::new("run", Policy::LastWriteWins).send(Send::OnComplete),
+        Collection::new("run", Policy::LastWriteWins).sending(Sending::OnComplete),
         Collection::new("lap", Policy::LastWriteWins).child_of("run", "run_id"),
         Collection::new("note", Policy::LastWriteWins).index("n"),
         Collection::new("goal", Policy::Ask),

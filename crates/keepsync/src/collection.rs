@@ -22,7 +22,7 @@ pub enum Direction {
 
 /// When the children of a session go out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Send {
+pub enum Sending {
     /// Each when it is logged.
     Live,
     /// Session and children are held until the session is completed or skipped.
@@ -60,7 +60,7 @@ pub struct Collection {
     pub(crate) priority: i32,
     pub(crate) indexes: BTreeSet<String>,
     pub(crate) parent: Option<Parent>,
-    pub(crate) send: Send,
+    pub(crate) sending: Sending,
     pub(crate) first_sync: FirstSync,
     pub(crate) on_rejected: OnRejected,
     pub(crate) deletes: bool,
@@ -93,7 +93,7 @@ impl Collection {
             priority: 0,
             indexes: BTreeSet::new(),
             parent: None,
-            send: Send::Live,
+            sending: Sending::Live,
             first_sync: FirstSync::NotRequired,
             on_rejected: OnRejected::ParkLane,
             deletes: true,
@@ -144,8 +144,8 @@ impl Collection {
 
     /// For sessions: when they and their children go out.
     #[must_use]
-    pub fn send(mut self, send: Send) -> Self {
-        self.send = send;
+    pub fn sending(mut self, sending: Sending) -> Self {
+        self.sending = sending;
         self
     }
 

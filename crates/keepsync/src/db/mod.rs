@@ -19,10 +19,13 @@
 //!    happened. Stopped after: all of it did.
 //! 4. What changed is given back to be published; never before the commit.
 
+mod access;
 mod harden;
+mod installation;
 mod migrate;
 mod salvage;
 
+pub use access::{Read, Write};
 pub use salvage::Salvage;
 
 use crate::{
@@ -33,7 +36,7 @@ use crate::{
     hlc::Hlc,
     settings::Settings,
 };
-use rusqlite::{Connection, OpenFlags, OptionalExtension, ToSql, params, types::FromSql};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, types::FromSql};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -155,7 +158,7 @@ impl Db {
     fn with(conn: Connection, path: Option<PathBuf>, options: OpenOptions) -> Result<Self> {
         let device_id = match (&options.device_id, &options.folder) {
             (Some(given), _) => given.clone(),
-            (None, Some(folder)) => installation_id(folder, &*options.env)?,
+            (None, Some(folder)) => installation::id(folder, &*options.env)?,
             (None, None) => env::uuid_v7(options.env.wall_ms(), options.env.random()).to_string(),
         };
         let stored: Option<i64> = meta(&conn, "tick")?;
@@ -442,98 +445,6 @@ impl Db {
     }
 }
 
-/// Reads inside or outside of a transaction.
-#[derive(Clone, Copy)]
-pub struct Read<'c> {
-    pub(crate) conn: &'c Connection,
-    pub(crate) shared: &'c Shared,
-}
-
-impl Read<'_> {
-    /// All that `f` reads is of one moment, whatever is written meanwhile. For a few statements that
-    /// belong together: while it runs, the log cannot start over.
-    pub(crate) fn together<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<T> {
-        if !self.conn.is_autocommit() {
-            return f();
-        }
-        self.conn.prepare_cached("BEGIN")?.execute([])?;
-        let result = f();
-        self.conn.prepare_cached("ROLLBACK")?.execute([])?;
-        result
-    }
-
-    pub(crate) fn meta<T: FromSql>(&self, key: &str) -> Result<Option<T>> {
-        meta(self.conn, key)
-    }
-}
-
-/// Writes inside a transaction.
-pub struct Write<'c> {
-    pub(crate) conn: &'c Connection,
-    pub(crate) shared: &'c Shared,
-    pub(crate) now: Now,
-    hlc: &'c mut Hlc,
-    pub(crate) changes: Changes,
-}
-
-impl<'c> Write<'c> {
-    /// Reads, seeing what this transaction has written.
-    pub fn read(&self) -> Read<'c> {
-        Read {
-            conn: self.conn,
-            shared: self.shared,
-        }
-    }
-
-    /// The hybrid clock of the next local write.
-    pub(crate) fn tick_hlc(&mut self) -> Hlc {
-        *self.hlc = self.hlc.next(self.now.wall_ms);
-        *self.hlc
-    }
-
-    /// The hybrid clock of a local write that follows a version.
-    pub(crate) fn tick_hlc_after(&mut self, before: Option<Hlc>) -> Hlc {
-        *self.hlc = before.map_or(*self.hlc, |before| before.max(*self.hlc));
-        self.tick_hlc()
-    }
-
-    /// Takes a clock from elsewhere into account; gives it clamped.
-    pub(crate) fn observe_hlc(&mut self, seen: Hlc, server_time: Option<i64>) -> Hlc {
-        let reference = server_time.unwrap_or(self.now.wall_ms);
-        let clamped = seen.clamped(reference, self.shared.settings.clock_ahead_ms);
-        *self.hlc = self
-            .hlc
-            .observe(clamped, self.now.wall_ms, self.shared.settings.clock_ahead_ms);
-        clamped
-    }
-
-    /// Stores the clocks: whenever an entry leaves the queue, and with every stored tick.
-    pub(crate) fn store_clocks(&mut self) -> Result<()> {
-        let hlc = self.hlc.to_i64();
-        self.set_meta("hlc", &hlc)?;
-        self.set_meta("tick", &i64::try_from(self.now.tick_ms).unwrap_or(i64::MAX))?;
-        let wall_ms = self.now.wall_ms;
-        self.set_meta("tick_wall", &wall_ms)
-    }
-
-    pub(crate) fn set_meta(&mut self, key: &str, value: &(impl ToSql + ?Sized)) -> Result<()> {
-        let mut statement = self.conn.prepare_cached(
-            "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value",
-        )?;
-        statement.execute(params![key, value])?;
-        Ok(())
-    }
-
-    pub(crate) fn uuid_v7(&self) -> Uuid {
-        env::uuid_v7(self.now.wall_ms, self.shared.env.random())
-    }
-
-    /// A uniform number in `0..1`, for jitter.
-    pub(crate) fn unit(&self) -> f64 {
-        env::unit(self.shared.env.random())
-    }
-}
-
 fn meta<T: FromSql>(conn: &Connection, key: &str) -> Result<Option<T>> {
     let mut statement = conn.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
     Ok(statement.query_row([key], |row| row.get(0)).optional()?)
@@ -548,44 +459,6 @@ fn latest_clock(conn: &Connection) -> Result<Hlc> {
         |row| row.get(0),
     )?;
     Ok(Hlc::from_i64(stored.max(newest)))
-}
-
-/// Reads the installation's id, or makes it: written beside and renamed, so that it is whole or
-/// not there. Who makes it holds a lock, so that all who race for it get the same. (A hard link that
-/// must not exist yet would need no lock, but Android allows apps no hard links.)
-fn installation_id(folder: &Path, env: &dyn Env) -> Result<String> {
-    use std::io::Write as _;
-    let path = folder.join("device-id");
-    if let Some(id) = read_id(&path)? {
-        return Ok(id);
-    }
-    let make = || -> std::io::Result<String> {
-        let lock = std::fs::File::create(folder.join("device-id.lock"))?;
-        // Released when the file is closed, whatever happens here.
-        lock.lock()?;
-        if let Ok(Some(id)) = read_id(&path) {
-            return Ok(id);
-        }
-        let id = env::uuid_v7(env.wall_ms(), env.random()).to_string();
-        let beside = folder.join("device-id.new");
-        let mut file = std::fs::File::create(&beside)?;
-        file.write_all(id.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&beside, &path)?;
-        Ok(id)
-    };
-    make().map_err(|error| harden::io_error(&error))
-}
-
-/// `None`: there is none, or nothing that could be one.
-fn read_id(path: &Path) -> Result<Option<String>> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(harden::io_error(&error)),
-    };
-    let text = String::from_utf8_lossy(&bytes);
-    Ok(Uuid::try_parse(text.trim()).ok().map(|id| id.to_string()))
 }
 
 #[cfg(test)]

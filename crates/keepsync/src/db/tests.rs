@@ -114,7 +114,7 @@ fn statements_of_a_session_look_at_no_more_rows_after_10_000_sets() {
     let collections = [
         Collection::new("workout", Policy::Ask),
         Collection::new("set_log", Policy::ClientWins).child_of("workout", "workout_id"),
-        Collection::new("plan", Policy::Ask).send(crate::collection::Send::OnComplete),
+        Collection::new("plan", Policy::Ask).sending(crate::collection::Sending::OnComplete),
         Collection::new("plan_set", Policy::ClientWins).child_of("plan", "plan_id"),
     ];
     let collections = Collections::new(collections).unwrap();

@@ -23,7 +23,7 @@ pub use machine::{SessionEvent, SessionState};
 
 use crate::{
     body::{Body, merge_patch},
-    collection::{Collection, Send},
+    collection::{Collection, Sending},
     db::{NAMESPACE, Read, Write},
     error::{Error, Result},
     queue::Kind,
@@ -159,7 +159,7 @@ fn store(
 ) -> Result<Written> {
     let settings = &write.shared.settings;
     let body = Body::complete(object, settings.body_bytes)?;
-    let held = collection.send == Send::OnComplete && !kind.changes_state();
+    let held = collection.sending == Sending::OnComplete && !kind.changes_state();
     write_local(
         write,
         collection,
@@ -190,7 +190,7 @@ pub fn log_set(write: &mut Write<'_>, collection: &str, id: &str, slot: &str, bo
     object.insert("slot".to_owned(), Value::from(slot));
     let body = Body::complete(object, shared.settings.body_bytes)?;
     let children = shared.collections.get(&session.children)?;
-    let held = shared.collections.get(collection)?.send == Send::OnComplete;
+    let held = shared.collections.get(collection)?.sending == Sending::OnComplete;
     let local = Local {
         kind: Kind::Update,
         body: Some(body),
@@ -208,7 +208,7 @@ pub fn log_set(write: &mut Write<'_>, collection: &str, id: &str, slot: &str, bo
 pub fn remove_set(write: &mut Write<'_>, collection: &str, id: &str, slot: &str) -> Result<Written> {
     let session = in_progress(write, collection, id, SessionEvent::RemoveSet)?;
     let children = write.shared.collections.get(&session.children)?;
-    let held = write.shared.collections.get(collection)?.send == Send::OnComplete;
+    let held = write.shared.collections.get(collection)?.sending == Sending::OnComplete;
     let local = Local {
         kind: Kind::Delete,
         body: None,

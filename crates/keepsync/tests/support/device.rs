@@ -10,7 +10,7 @@
 
 use keepsync::{
     Db, OpenOptions,
-    collection::{Collection, Collections, Send},
+    collection::{Collection, Collections, Sending},
     conflict::Policy,
     drain::{Answer, Drain, Event, Instruction, Report, Request, Trigger, carry_out, schedule::Rules},
     env::{Env, Now},
@@ -69,7 +69,7 @@ pub fn collections() -> Collections {
         Collection::new("set_log", Policy::ClientWins)
             .child_of("workout", "workout_id")
             .priority(10),
-        Collection::new("plan", Policy::Ask).send(Send::OnComplete),
+        Collection::new("plan", Policy::Ask).sending(Sending::OnComplete),
         Collection::new("plan_set", Policy::ClientWins).child_of("plan", "plan_id"),
         Collection::new("profile", Policy::LastWriteWins),
         Collection::new("exercise", Policy::ServerWins),

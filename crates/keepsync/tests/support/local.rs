@@ -10,7 +10,7 @@
 
 use keepsync::{
     OpenOptions, Store,
-    collection::{Collection, Collections, Direction, Send},
+    collection::{Collection, Collections, Direction, Sending},
     conflict::Policy,
     env::Env,
     kv,
@@ -76,7 +76,7 @@ pub(crate) fn collections() -> Collections {
         Collection::new("set_log", Policy::ClientWins)
             .child_of("workout", "workout_id")
             .index("weight"),
-        Collection::new("plan", Policy::Ask).send(Send::OnComplete),
+        Collection::new("plan", Policy::Ask).sending(Sending::OnComplete),
         Collection::new("plan_set", Policy::ClientWins).child_of("plan", "plan_id"),
         Collection::new("exercise", Policy::ServerWins).direction(Direction::PullOnly),
         Collection::new("draft", Policy::ClientWins).direction(Direction::Local),
