@@ -7,7 +7,7 @@ use crate::{
     rng::Rng,
 };
 use keepsync::{
-    Db, OpenOptions,
+    Db, OpenOptions, Place,
     collection::{Collection, Collections, Direction, OnRejected, Sending},
     conflict::Policy,
     drain::{Drain, schedule::Rules},
@@ -175,7 +175,7 @@ impl Device {
         let rules = Rules::from(&collections);
         let env: Arc<dyn Env> = self.env.clone();
         let db = Db::open(OpenOptions {
-            folder: Some(self.folder.clone()),
+            place: Place::Folder(self.folder.clone()),
             account: self.user().to_owned(),
             device_id: Some(self.id.clone()),
             collections,

@@ -224,6 +224,7 @@ impl ModelServer {
             changes,
             cursors,
             has_more: remaining > 0,
+            whole: Vec::new(),
             remaining: Some(remaining),
             server_time: now_ms,
         })

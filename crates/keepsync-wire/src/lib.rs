@@ -21,7 +21,9 @@
 //!      server's version;
 //!    * otherwise the item is applied, the record's version grows by one, and the answer is
 //!      remembered under `op_id` in the same transaction.
-//! 5. Results are matched by `op_id`, never by position. An item without a result is unanswered and
+//! 5. Where every item was refused with [`code::VALIDATION`], the answer's status is 422 and its body
+//!    the same [`SyncResponse`]; otherwise it is 200.
+//! 6. Results are matched by `op_id`, never by position. An item without a result is unanswered and
 //!    comes again under the same id. A definite refusal is not remembered.
 //!
 //! # Pull: `POST {base}/v1/pull`
@@ -32,10 +34,20 @@
 //! names an epoch, or that wrote a version of the record, could know: it may be waiting for the answer
 //! to a write that the deletion came after.
 //!
+//! A server forgets a tombstone after a time it states. A cursor older than what was forgotten cannot
+//! be continued: the answer starts over from the beginning and names the collection in
+//! [`PullResponse::whole`], so that the device removes clean records that do not come again.
+//!
 //! # Probe: `GET {base}/v1/health`
 //!
 //! Any answer with the [`PROTOCOL_HEADER`] proves that the backend, and not a captive portal, is
 //! there.
+//!
+//! # Token: `POST {base}/v1/token/refresh`
+//!
+//! A server that issues its own tokens trades a refresh token for an access token and the next refresh
+//! token ([`TokenRequest`], [`TokenResponse`]). The old one is spent by the first *use* of the new one,
+//! not by the answer, because an answer can be lost: until then it may be traded again.
 //!
 //! Every answer that is the backend's carries [`PROTOCOL_HEADER`] and the media type [`MEDIA_TYPE`].
 
@@ -56,6 +68,8 @@ pub const SYNC_PATH: &str = "v1/sync";
 pub const PULL_PATH: &str = "v1/pull";
 /// Path of the probe, below the base address.
 pub const HEALTH_PATH: &str = "v1/health";
+/// Path of the trade of refresh tokens, below the base address.
+pub const TOKEN_PATH: &str = "v1/token/refresh";
 
 /// Machine-readable codes in [`SyncResult::code`] and [`ErrorBody::code`].
 pub mod code {
@@ -276,6 +290,9 @@ pub struct PullResponse {
     pub cursors: Vec<Cursor>,
     /// Whether another page is ready.
     pub has_more: bool,
+    /// Collections that start over from the beginning, although a cursor was given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub whole: Vec<String>,
     /// How many changes are left after this page, where the server knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remaining: Option<u64>,
@@ -301,6 +318,26 @@ pub struct Change {
     pub id: String,
     /// The version it has now.
     pub current: Version,
+}
+
+/// Asks for another access token.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct TokenRequest {
+    /// The refresh token.
+    pub refresh_token: String,
+}
+
+/// The next tokens of a user. Neither is ever logged.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct TokenResponse {
+    /// For the `Authorization` header, as `Bearer`.
+    pub access_token: String,
+    /// The next refresh token.
+    pub refresh_token: String,
+    /// Seconds until the access token expires.
+    pub expires_in: u64,
+    /// Whose tokens these are.
+    pub user_id: String,
 }
 
 /// The body of an answer for a whole request that went wrong.

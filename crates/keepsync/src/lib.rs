@@ -123,7 +123,7 @@ pub mod diagnostics;
 mod error;
 
 pub use body::Body;
-pub use db::{Db, OpenOptions, Read, Write};
+pub use db::{Db, OpenOptions, Place, Read, Write};
 pub use error::{Error, Result, RetryClass};
 pub use pull::continue_without_first_sync;
 #[cfg(feature = "runtime")]

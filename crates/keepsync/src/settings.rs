@@ -21,6 +21,10 @@ pub enum Order {
 /// Limits and times. All times are milliseconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
+    /// Drains start by themselves: on opening, after writes, on hints and timers. Without it only
+    /// [`Store::sync`](crate::Store::sync) and [`Store::background`](crate::Store::background) start
+    /// one: for "sync only when I say so", and for tools.
+    pub automatic: bool,
     /// Which half of a drain comes first.
     pub order: Order,
     /// Waits before the second, third, … attempt of an entry. Its length is the number of retries.
@@ -85,6 +89,7 @@ const MINUTE: u64 = 60_000;
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            automatic: true,
             order: Order::PullThenPush,
             retry_schedule_ms: vec![MINUTE / 2, MINUTE, 5 * MINUTE, 15 * MINUTE, 60 * MINUTE],
             jitter: 0.2,

@@ -9,7 +9,7 @@
 mod scripted;
 
 use keepsync::{
-    Backend, OpenOptions, Store,
+    Backend, OpenOptions, Place, Store,
     collection::{Collection, Collections},
     conflict::Policy,
     drain::{HalfResult, Status},
@@ -55,7 +55,7 @@ const HOUR: u64 = 3_600_000;
 async fn open(url: &str) -> Store {
     let collections = Collections::new([Collection::new("workout", Policy::Ask)]).unwrap();
     let mut options = OpenOptions::new("", "lifter", collections);
-    options.folder = None;
+    options.place = Place::Memory;
     options.settings = Settings {
         // Nothing goes by itself: every request of this test was asked for.
         write_delay_ms: HOUR,

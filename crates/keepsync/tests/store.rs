@@ -12,7 +12,7 @@
 mod local;
 
 use keepsync::{
-    Backend, Error, OpenOptions, Store,
+    Backend, Error, OpenOptions, Place, Store,
     drain::Status,
     queue::{EntryState, Kind},
     record::{Compare, Mutation, Page, Query, RecordState},
@@ -60,7 +60,7 @@ fn invalid(result: Result<impl std::fmt::Debug, Error>) -> (String, String) {
 /// In memory reads and writes go through the writer in turn, so it is known what has been answered.
 async fn in_memory() -> Store {
     let in_memory = OpenOptions {
-        folder: None,
+        place: Place::Memory,
         ..options(std::path::Path::new("nowhere"))
     };
     Store::open(in_memory, None).await.unwrap()
@@ -315,7 +315,7 @@ async fn without_a_backend_everything_local_works() {
 async fn a_store_in_memory_has_no_file_and_all_the_rest() {
     let folder = tempfile::tempdir().unwrap();
     let in_memory = OpenOptions {
-        folder: None,
+        place: Place::Memory,
         ..options(folder.path())
     };
     let store = Store::open(in_memory.clone(), None).await.unwrap();

@@ -1,6 +1,6 @@
 //! The installation's id: made once, outliving accounts and wiping.
 
-use super::harden;
+use super::{beside, harden};
 use crate::{
     env::{self, Env},
     error::Result,
@@ -11,25 +11,24 @@ use uuid::Uuid;
 /// Reads the installation's id, or makes it: written beside and renamed, so that it is whole or
 /// not there. Who makes it holds a lock, so that all who race for it get the same. (A hard link that
 /// must not exist yet would need no lock, but Android allows apps no hard links.)
-pub(super) fn id(folder: &Path, env: &dyn Env) -> Result<String> {
+pub(super) fn id(path: &Path, env: &dyn Env) -> Result<String> {
     use std::io::Write as _;
-    let path = folder.join("device-id");
-    if let Some(id) = read_id(&path)? {
+    if let Some(id) = read_id(path)? {
         return Ok(id);
     }
     let make = || -> std::io::Result<String> {
-        let lock = std::fs::File::create(folder.join("device-id.lock"))?;
+        let lock = std::fs::File::create(beside(path, ".lock"))?;
         // Released when the file is closed, whatever happens here.
         lock.lock()?;
-        if let Ok(Some(id)) = read_id(&path) {
+        if let Ok(Some(id)) = read_id(path) {
             return Ok(id);
         }
         let id = env::uuid_v7(env.wall_ms(), env.random()).to_string();
-        let beside = folder.join("device-id.new");
-        let mut file = std::fs::File::create(&beside)?;
+        let new = beside(path, ".new");
+        let mut file = std::fs::File::create(&new)?;
         file.write_all(id.as_bytes())?;
         file.sync_all()?;
-        std::fs::rename(&beside, &path)?;
+        std::fs::rename(&new, path)?;
         Ok(id)
     };
     make().map_err(|error| harden::io_error(&error))

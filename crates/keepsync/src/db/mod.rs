@@ -43,15 +43,25 @@ use std::{
 };
 use uuid::Uuid;
 
+/// Where a store keeps its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Nowhere: nothing survives the process, which is for tests and for apps that ask for it.
+    Memory,
+    /// A folder with one file per account, and the installation's id for all of them.
+    Folder(PathBuf),
+    /// This very file, with an installation's id of its own beside it: a whole device in one place.
+    File(PathBuf),
+}
+
 /// What a store is opened with.
 #[derive(Clone)]
 pub struct OpenOptions {
-    /// The folder that holds one file per account. `None` keeps everything in memory: nothing
-    /// survives the process, which is for tests and for apps that ask for it.
-    pub folder: Option<PathBuf>,
-    /// The account; any text. Files are named by a hash of it.
+    /// Where the file is.
+    pub place: Place,
+    /// The account; any text. Files in a folder are named by a hash of it.
     pub account: String,
-    /// The installation's id. `None` reads it from the folder, where it is made once and outlives
+    /// The installation's id. `None` reads it from the place, where it is made once and outlives
     /// accounts and wiping.
     pub device_id: Option<String>,
     /// What the app registered.
@@ -67,7 +77,7 @@ impl OpenOptions {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn new(folder: impl Into<PathBuf>, account: impl Into<String>, collections: Collections) -> Self {
         Self {
-            folder: Some(folder.into()),
+            place: Place::Folder(folder.into()),
             account: account.into(),
             device_id: None,
             collections,
@@ -78,11 +88,22 @@ impl OpenOptions {
 
     /// Where the account's file is; `None` in memory.
     pub fn file(&self) -> Option<PathBuf> {
-        let name = Uuid::new_v5(&NAMESPACE, self.account.as_bytes());
-        self.folder
-            .as_ref()
-            .map(|folder| folder.join(format!("{}.keepsync", name.simple())))
+        match &self.place {
+            Place::Memory => None,
+            Place::Folder(folder) => {
+                let name = Uuid::new_v5(&NAMESPACE, self.account.as_bytes());
+                Some(folder.join(format!("{}.keepsync", name.simple())))
+            }
+            Place::File(file) => Some(file.clone()),
+        }
     }
+}
+
+/// `file` with something added to its name.
+fn beside(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = file.to_owned().into_os_string();
+    name.push(suffix);
+    name.into()
 }
 
 /// Namespace of the ids that Keepsync derives from names (UUIDv5).
@@ -156,10 +177,11 @@ impl Db {
     }
 
     fn with(conn: Connection, path: Option<PathBuf>, options: OpenOptions) -> Result<Self> {
-        let device_id = match (&options.device_id, &options.folder) {
+        let device_id = match (&options.device_id, &options.place) {
             (Some(given), _) => given.clone(),
-            (None, Some(folder)) => installation::id(folder, &*options.env)?,
-            (None, None) => env::uuid_v7(options.env.wall_ms(), options.env.random()).to_string(),
+            (None, Place::Folder(folder)) => installation::id(&folder.join("device-id"), &*options.env)?,
+            (None, Place::File(file)) => installation::id(&beside(file, ".device-id"), &*options.env)?,
+            (None, Place::Memory) => env::uuid_v7(options.env.wall_ms(), options.env.random()).to_string(),
         };
         let stored: Option<i64> = meta(&conn, "tick")?;
         let stored_wall: Option<i64> = meta(&conn, "tick_wall")?;
@@ -439,9 +461,7 @@ impl Db {
     #[cfg(feature = "runtime")]
     pub(crate) fn wal_bytes(&self) -> u64 {
         let Some(path) = &self.path else { return 0 };
-        let mut name = path.clone().into_os_string();
-        name.push("-wal");
-        std::fs::metadata(name).map_or(0, |meta| meta.len())
+        std::fs::metadata(beside(path, "-wal")).map_or(0, |meta| meta.len())
     }
 }
 

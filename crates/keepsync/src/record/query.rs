@@ -358,7 +358,7 @@ mod tests {
     use crate::{
         collection::Collections,
         conflict::Policy,
-        db::{Db, OpenOptions},
+        db::{Db, OpenOptions, Place},
         record,
     };
 
@@ -369,7 +369,7 @@ mod tests {
             .index("day")
             .index("exercise");
         let mut options = OpenOptions::new("", "a", Collections::new([session, set]).unwrap());
-        options.folder = None;
+        options.place = Place::Memory;
         let mut db = Db::open(options).unwrap();
         db.write(|write| {
             for n in 0..60 {

@@ -18,10 +18,11 @@
 //! | 503 with `Retry-After` | throttled | throttled |
 //! | 511 | offline | offline |
 //! | other 5xx | server failed | unrecognised |
+//! | 422 to a push, with the answer of a 200 | the answer | unrecognised |
 //! | all others | unrecognised | unrecognised |
 //!
-//! The last row holds 400, 404, 409, 412 and 422: for a whole request they name no operation, so
-//! they may not settle one.
+//! The last row holds 400, 404, 409, 412 and any other 422: for a whole request they name no
+//! operation, so they may not settle one.
 
 use super::{Accepted, Fault, Outcome, PullPage, PullRequest, PushAnswer, RemoteChange, RemoteVersion};
 use keepsync_wire::{ErrorBody, MEDIA_TYPE, PROTOCOL_VERSION, PullResponse, SyncResult, SyncStatus, Version, code};
@@ -115,7 +116,15 @@ pub(super) fn push(head: &Head<'_>, body: Body<'_>, asked: &[(Uuid, String)]) ->
         epoch: String,
     }
 
-    let bytes = success(head, body)?;
+    // Every item was refused; the results say so of each by its name.
+    let results = Head {
+        status: if head.status == 422 { 200 } else { head.status },
+        ..*head
+    };
+    let bytes = success(&results, body).map_err(|fault| match (head.status, fault) {
+        (422, Fault::Unrecognised { .. }) => head.unrecognised(),
+        (_, fault) => fault,
+    })?;
     let answer: Answer<'_> = serde_json::from_slice(bytes).map_err(|_| head.unrecognised())?;
     let mut open: HashMap<Uuid, &str> = asked.iter().map(|(op, id)| (*op, id.as_str())).collect();
     let mut results = Vec::with_capacity(asked.len());
@@ -173,7 +182,7 @@ pub(super) fn pull(head: &Head<'_>, body: Body<'_>, asked: &PullRequest) -> Resu
         changes,
         cursors,
         has_more: page.has_more,
-        whole: Vec::new(),
+        whole: page.whole,
         remaining: page.remaining,
         server_time: Some(page.server_time),
     })

@@ -14,7 +14,7 @@ mod writer;
 pub use watch::{Subscription, Watch};
 
 use crate::{
-    db::{Db, OpenOptions, Read, Salvage, Write},
+    db::{Db, OpenOptions, Place, Read, Salvage, Write},
     diagnostics::SyncEvent,
     drain::{Drain, Event, Report, Snapshot, Status, Trigger, schedule::Rules},
     env::{Env, Ticks},
@@ -27,7 +27,7 @@ use once_cell::sync::Lazy;
 use readers::Readers;
 use std::{
     collections::HashMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 use tokio::{
@@ -53,6 +53,7 @@ struct Inner {
     runtime: Handle,
     env: Arc<dyn Env>,
     ticks: Ticks,
+    account: Arc<str>,
     device_id: Arc<str>,
     salvaged: Option<Salvage>,
     key: Option<PathBuf>,
@@ -78,7 +79,7 @@ impl Store {
     /// works and the status is `local only`. With one, a first pass starts at once.
     ///
     /// A file that is already open in this process gives the same store again, whatever else was
-    /// asked for.
+    /// asked for; unless it was for another account.
     ///
     /// # Errors
     /// Those of [`Db::open`], and [`Error::Internal`] outside of a tokio runtime.
@@ -92,21 +93,18 @@ impl Store {
     }
 
     fn open_blocking(mut options: OpenOptions, backend: Option<Backend>, runtime: Handle) -> Result<Self> {
-        // One file has one key, however its folder is named. A folder that cannot be made or followed
-        // is explained by opening.
-        if let Some(folder) = &mut options.folder
-            && std::fs::create_dir_all(&*folder).is_ok()
-            && let Ok(followed) = folder.canonicalize()
-        {
-            *folder = followed;
-        }
+        options.place = followed(options.place);
         let key = options.file();
         // Held while opening, so that two openings of one file cannot both succeed.
         let mut open = lock(&OPEN);
         if let Some(inner) = key.as_ref().and_then(|key| open.get(key)).and_then(Weak::upgrade)
             && lock(&inner.commands).is_some()
         {
-            return Ok(Self { inner });
+            return if *inner.account == *options.account {
+                Ok(Self { inner })
+            } else {
+                Err(Error::OtherAccount)
+            };
         }
         let account = options.account.clone();
         let env = Arc::clone(&options.env);
@@ -161,6 +159,7 @@ impl Store {
             runtime,
             env,
             ticks,
+            account: Arc::clone(&shared.account),
             device_id: Arc::clone(&shared.device_id),
             salvaged,
             key: key.clone(),
@@ -369,6 +368,25 @@ impl Store {
     /// [`Error::UnknownCollection`].
     pub fn subscribe<T>(&self, watch: Watch<T>) -> Result<Subscription<T>> {
         Subscription::new(self.clone(), watch)
+    }
+}
+
+/// One file has one key, however its folder is named. A folder that cannot be made or followed is
+/// explained by opening.
+fn followed(place: Place) -> Place {
+    let follow = |folder: &Path| {
+        std::fs::create_dir_all(folder).ok()?;
+        folder.canonicalize().ok()
+    };
+    match place {
+        Place::Folder(folder) => Place::Folder(follow(&folder).unwrap_or(folder)),
+        Place::File(file) => {
+            let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let folder = follow(folder.unwrap_or(Path::new(".")));
+            let followed = folder.zip(file.file_name()).map(|(folder, name)| folder.join(name));
+            Place::File(followed.unwrap_or(file))
+        }
+        Place::Memory => Place::Memory,
     }
 }
 

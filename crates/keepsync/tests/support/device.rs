@@ -9,7 +9,7 @@
 )]
 
 use keepsync::{
-    Db, OpenOptions,
+    Db, OpenOptions, Place,
     collection::{Collection, Collections, Sending},
     conflict::Policy,
     drain::{Answer, Drain, Event, Instruction, Report, Request, Trigger, carry_out, schedule::Rules},
@@ -100,7 +100,7 @@ impl Device {
             name,
         });
         let options = OpenOptions {
-            folder,
+            place: folder.map_or(Place::Memory, Place::Folder),
             account: "lifter".to_owned(),
             device_id: Some(format!("device-{name}")),
             collections: collections(),

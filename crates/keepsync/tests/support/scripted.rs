@@ -203,6 +203,7 @@ pub(crate) fn answer_to(request: &Request, status: u16) -> String {
             changes: Vec::new(),
             cursors: Vec::new(),
             has_more: false,
+            whole: Vec::new(),
             remaining: None,
             server_time: 1_763_600_000_000,
         })

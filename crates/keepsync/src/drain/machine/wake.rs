@@ -7,6 +7,10 @@ impl Drain {
         if matches!(trigger, Trigger::User | Trigger::SignedIn) {
             self.sign_in_needed = false;
         }
+        let by_call = matches!(trigger, Trigger::User | Trigger::Background { .. });
+        if !self.settings.automatic && !by_call {
+            return;
+        }
         if self.is_busy() {
             match trigger {
                 Trigger::Write => self.fresh_writes = true,
@@ -138,7 +142,7 @@ impl Drain {
         if let Some(pass) = &self.pass {
             return pass.deadline;
         }
-        if !matches!(self.phase, Phase::Idle) || self.sign_in_needed {
+        if !matches!(self.phase, Phase::Idle) || self.sign_in_needed || !self.settings.automatic {
             return None;
         }
         if self.link == Link::Offline {

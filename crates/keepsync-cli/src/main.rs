@@ -1,0 +1,3 @@
+//! The `keepsync` command.
+
+fn main() {}
