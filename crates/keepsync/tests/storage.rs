@@ -12,7 +12,7 @@
 mod local;
 
 use keepsync::{
-    Db, Error, OpenOptions, Result, Store, kv,
+    Db, Error, OpenOptions, Place, Result, Store, kv,
     record::{self, Query},
 };
 use local::{ACCOUNT, beside, child, child_folder, collections, file, options, run_child};
@@ -232,6 +232,43 @@ fn a_device_id_that_cannot_be_read_is_made_anew_and_stays() {
         assert_eq!(id.len(), 36, "{id:?} for {broken:?}");
         assert_eq!(Db::open(installed(folder.path(), "b")).unwrap().device_id(), id);
     }
+}
+
+/// A whole device in one place.
+fn at(file: &Path, account: &str) -> OpenOptions {
+    OpenOptions {
+        place: Place::File(file.to_owned()),
+        ..installed(Path::new("nowhere"), account)
+    }
+}
+
+#[test]
+fn files_named_one_by_one_are_devices_of_their_own_also_in_one_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let [phone, tablet] = ["phone.db", "tablet.db"].map(|name| folder.path().join(name));
+    let id = |file: &Path| Db::open(at(file, ACCOUNT)).unwrap().device_id().to_owned();
+    let (first, second) = (id(&phone), id(&tablet));
+    assert_ne!(first, second);
+    assert_eq!((id(&phone), id(&tablet)), (first, second));
+    assert!(phone.is_file() && tablet.is_file());
+}
+
+#[tokio::test]
+async fn a_file_named_for_one_account_does_not_open_for_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("new").join("phone.db");
+    let mine = Store::open(at(&file, "anna"), None).await.unwrap();
+    mine.put("workout", "w1", "{}").await.unwrap();
+    let theirs = Store::open(at(&file, "ben"), None).await;
+    assert_eq!(theirs.unwrap_err(), keepsync::Error::OtherAccount, "while it is open");
+    let roundabout = folder.path().join("new").join("..").join("new").join("phone.db");
+    let again = Store::open(at(&roundabout, "anna"), None).await.unwrap();
+    assert!(same(&mine, &again));
+    mine.close().await.unwrap();
+    let theirs = Store::open(at(&file, "ben"), None).await;
+    assert_eq!(theirs.unwrap_err(), keepsync::Error::OtherAccount, "afterwards");
+    let mine = Store::open(at(&file, "anna"), None).await.unwrap();
+    assert!(mine.get("workout", "w1").await.unwrap().is_some());
 }
 
 #[test]

@@ -116,15 +116,11 @@ pub(super) fn push(head: &Head<'_>, body: Body<'_>, asked: &[(Uuid, String)]) ->
         epoch: String,
     }
 
-    // Every item was refused; the results say so of each by its name.
-    let results = Head {
-        status: if head.status == 422 { 200 } else { head.status },
-        ..*head
+    let bytes = match (head.status, body) {
+        // Every item was refused; the results say so of each by its name.
+        (422, Body::Whole(bytes)) if head.is_ours() && !head.elsewhere => bytes,
+        _ => success(head, body)?,
     };
-    let bytes = success(&results, body).map_err(|fault| match (head.status, fault) {
-        (422, Fault::Unrecognised { .. }) => head.unrecognised(),
-        (_, fault) => fault,
-    })?;
     let answer: Answer<'_> = serde_json::from_slice(bytes).map_err(|_| head.unrecognised())?;
     let mut open: HashMap<Uuid, &str> = asked.iter().map(|(op, id)| (*op, id.as_str())).collect();
     let mut results = Vec::with_capacity(asked.len());

@@ -692,6 +692,36 @@ fn neighbouring_writes_share_a_request() {
 }
 
 #[test]
+fn a_drain_that_is_not_automatic_starts_when_called_and_never_by_itself() {
+    let mut bench = Bench::new(Settings {
+        automatic: false,
+        ..settings()
+    });
+    bench.write(3);
+    bench.feed(Event::Active(true));
+    for trigger in [
+        Trigger::Write,
+        Trigger::Foreground,
+        Trigger::NetworkBack,
+        Trigger::SessionCompleted,
+        Trigger::SignedIn,
+        Trigger::Timer,
+    ] {
+        assert_eq!(kind(&bench.wake(trigger)), "nothing", "{trigger:?}");
+    }
+    assert_eq!(bench.timer, None);
+    assert_eq!(kind(&bench.after(24 * 60 * 60_000)), "nothing");
+
+    let asked = bench.wake(Trigger::User);
+    assert_eq!(bench.all_well(asked), [3]);
+    bench.write(1);
+    assert_eq!(kind(&bench.wake(Trigger::Write)), "nothing");
+    let asked = bench.wake(Trigger::Background { budget_ms: 60_000 });
+    assert_eq!(bench.all_well(asked), [1]);
+    assert_eq!(bench.timer, None);
+}
+
+#[test]
 fn an_active_app_syncs_every_five_minutes_and_an_inactive_one_does_not() {
     let mut bench = Bench::new(settings());
     bench.feed(Event::Active(true));

@@ -334,6 +334,36 @@ fn results_are_matched_by_operation_id_and_strangers_are_ignored() {
 }
 
 #[test]
+fn a_422_with_results_is_an_answer_and_any_other_422_is_not() {
+    let refused = result(
+        1,
+        "r1",
+        r#""status":"error","code":"validation","error_message":"/reps: a number""#,
+    );
+    let text = format!(r#"{{"results":[{refused}],"server_time":5,"epoch":"e"}}"#);
+    let answer = |head: &Head<'_>| push(head, Body::Whole(text.as_bytes()), &[(op(1), "r1".to_owned())]);
+    let results = answer(&ours(422)).unwrap().results;
+    assert!(matches!(&results[..], [(_, Outcome::Rejected { code, .. })] if code == "validation"));
+    let strangers = [
+        Head {
+            protocol: None,
+            ..ours(422)
+        },
+        Head {
+            elsewhere: true,
+            ..ours(422)
+        },
+        ours(400),
+    ];
+    for head in strangers {
+        let fault = Fault::Unrecognised { status: head.status };
+        assert_eq!(answer(&head).err(), Some(fault), "{head:?}");
+    }
+    let page = pull(&ours(422), Body::Whole(PAGE.as_bytes()), &asked_page());
+    assert_eq!(page.err(), Some(Fault::Unrecognised { status: 422 }));
+}
+
+#[test]
 fn each_status_and_code_of_a_result_has_its_outcome() {
     let accepted = only(
         r#""status":"success","server_version":3,"change":9,"server_id":"s","server":{"data":{"b" : 1},"version":3,"hlc":"1-0"}"#,
