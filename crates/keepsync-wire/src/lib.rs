@@ -26,6 +26,12 @@
 //! 6. Results are matched by `op_id`, never by position. An item without a result is unanswered and
 //!    comes again under the same id. A definite refusal is not remembered.
 //!
+//! A device takes answers of some size only (8 MiB by default). Where the versions that conflicts carry
+//! would make an answer too large, a server answers further ones with [`code::TRY_LATER`]. A body that
+//! arrives too slowly is a 408, after which a device sends less at once; a 503 would have it send the same
+//! again. A request that is refused before its end is read all the same: closing in the middle of it can
+//! destroy the answer.
+//!
 //! # Pull: `POST {base}/v1/pull`
 //!
 //! The device sends one opaque cursor per collection; the server answers changes in commit order,
@@ -36,7 +42,8 @@
 //!
 //! A server forgets a tombstone after a time it states. A cursor older than what was forgotten cannot
 //! be continued: the answer starts over from the beginning and names the collection in
-//! [`PullResponse::whole`], so that the device removes clean records that do not come again.
+//! [`PullResponse::whole`], so that the device removes clean records that do not come again. So it is with
+//! a cursor that the server did not give.
 //!
 //! # Probe: `GET {base}/v1/health`
 //!
