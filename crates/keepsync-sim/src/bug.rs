@@ -15,7 +15,7 @@ pub enum Bug {
     NewIdsOnRetry,
     /// The runner gives an answer to whoever is signed in when it comes.
     AnswersCrossAccounts,
-    /// The runner now and then forgets to set the timer.
+    /// The runner hardly ever sets the timer: the next event makes up for one that was forgotten.
     DropsTimers,
     /// The runner now and then loses a page's changes and keeps its cursors.
     CursorWithoutPage,

@@ -15,7 +15,6 @@
 //! [`oracle`] keeps its own notes of what the app was told. [`bug`] plants bugs, each of which must
 //! be caught.
 
-pub mod bridge;
 pub mod bug;
 pub mod clock;
 pub mod device;

@@ -2,7 +2,6 @@
 //! answers, and the server's own bad days.
 
 use crate::{
-    bridge,
     bug::Bug,
     oracle::{Violation, broken},
     server::Applied,
@@ -10,7 +9,7 @@ use crate::{
 };
 use keepsync::{
     drain::{Answer, Request},
-    remote::{Accepted, Fault, Outcome, PushAnswer, TokenFault},
+    remote::{Accepted, Fault, Outcome, PushAnswer, TokenFault, wire},
 };
 use keepsync_wire::{Operation, PullRequest, SyncRequest, SyncResponse, SyncResult, SyncStatus, code};
 use std::collections::HashMap;
@@ -80,8 +79,8 @@ impl World {
     pub(crate) fn send(&mut self, at: usize, request: u64, what: Request) -> Result<(), Violation> {
         self.stats.requests += 1;
         let wire = match what {
-            Request::Push(batch) => Wire::Push(bridge::sync_request(&batch)),
-            Request::Pull(asked) => Wire::Pull(bridge::pull_request(&asked)),
+            Request::Push(batch) => Wire::Push(wire::sync_request(batch)),
+            Request::Pull(asked) => Wire::Pull(wire::pull_request(&asked)),
             Request::Probe => Wire::Probe,
             Request::Refresh => Wire::Refresh,
         };
@@ -228,7 +227,7 @@ impl World {
             Wire::Probe => Answer::Probed(Ok(())),
             Wire::Refresh => Answer::Refreshed(self.refresh(envelope.device)),
             Wire::Pull(request) => match self.server.pull(envelope.user, request, self.clock.true_wall_ms()) {
-                Some(response) => Answer::Pulled(Ok(bridge::pull_page(response))),
+                Some(response) => Answer::Pulled(wire::pull_page(response).ok_or(Fault::Unrecognised { status: 200 })),
                 None => envelope.wire.failed(Fault::Unrecognised { status: 403 }),
             },
             Wire::Push(request) => match self.push(envelope, request)? {
@@ -311,7 +310,7 @@ impl World {
             let rng = &mut self.rng;
             response.results.retain(|_| rng.chance(0.6));
         }
-        let mut answer = bridge::push_answer(response);
+        let mut answer = wire::push_answer(response);
         for (op, _) in &mut answer.results {
             *op = *envelope.renamed.get(op).unwrap_or(op);
         }

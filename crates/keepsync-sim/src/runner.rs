@@ -109,7 +109,7 @@ impl World {
     }
 
     fn set_timer(&mut self, at: usize, tick: Option<u64>, now_tick: u64) {
-        if self.bug == Some(Bug::DropsTimers) && self.rng.chance(0.7) {
+        if self.bug == Some(Bug::DropsTimers) && self.rng.chance(0.97) {
             return;
         }
         let due = tick.map(|tick| self.clock.now() + tick.saturating_sub(now_tick));

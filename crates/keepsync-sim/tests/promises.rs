@@ -15,14 +15,12 @@ use keepsync::{
     record::{self, RecordState},
     remote::{
         Capabilities, Fault, PullPage, PullRequest, PushAnswer, PushBatch, Remote, RemoteFuture, Token, TokenFault,
+        wire,
     },
     session,
     settings::Settings,
 };
-use keepsync_sim::{
-    bridge,
-    server::{Breach, ModelServer, refuses_bad},
-};
+use keepsync_sim::server::{Breach, ModelServer, refuses_bad};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
@@ -34,12 +32,12 @@ const USER: &str = "lifter";
 fn answer(server: &mut ModelServer, request: Request) -> Answer {
     match request {
         Request::Push(batch) => {
-            let response = server.sync(USER, &bridge::sync_request(&batch), START).unwrap();
-            Answer::Pushed(Ok(bridge::push_answer(response)))
+            let response = server.sync(USER, &wire::sync_request(batch), START).unwrap();
+            Answer::Pushed(Ok(wire::push_answer(response)))
         }
         Request::Pull(pull) => {
-            let response = server.pull(USER, &bridge::pull_request(&pull), START).unwrap();
-            Answer::Pulled(Ok(bridge::pull_page(response)))
+            let response = server.pull(USER, &wire::pull_request(&pull), START).unwrap();
+            Answer::Pulled(Ok(wire::pull_page(response).unwrap()))
         }
         other => well(other),
     }

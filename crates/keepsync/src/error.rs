@@ -89,6 +89,9 @@ pub enum Error {
         /// Newest schema this version knows.
         known: i64,
     },
+    /// The file is another program's database; it was left untouched. Not retryable.
+    #[error("the file is another program's database")]
+    ForeignFile,
     /// The file belongs to another account. Not retryable.
     #[error("the file belongs to another account")]
     OtherAccount,
@@ -136,6 +139,7 @@ impl Error {
             Self::Locked => "locked",
             Self::Unavailable => "unavailable",
             Self::NewerFile { .. } => "newer_file",
+            Self::ForeignFile => "foreign_file",
             Self::OtherAccount => "other_account",
             Self::Damaged { .. } => "damaged",
             Self::Closed => "closed",

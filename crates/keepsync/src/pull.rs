@@ -19,6 +19,7 @@ use crate::{
     queue::Kind,
     record,
     remote::{PullPage, PullRequest, RemoteChange},
+    session,
 };
 use once_cell::sync::Lazy;
 use rusqlite::{OptionalExtension, params};
@@ -239,11 +240,16 @@ fn reach_head(write: &mut Write<'_>, generations: &mut Generations) -> Result<()
         if was_complete {
             continue;
         }
-        let gone = write
-            .conn
-            .prepare_cached("DELETE FROM record WHERE collection = ?1 AND state = 0 AND version > 0 AND seen < ?2")?
-            .execute(params![name, generation])?;
+        // In the first generation there is none before it that a record could have been seen in.
+        let gone = match generation {
+            0 => 0,
+            _ => write
+                .conn
+                .prepare_cached("DELETE FROM record WHERE collection = ?1 AND state = 0 AND version > 0 AND seen < ?2")?
+                .execute(params![name, generation])?,
+        };
         if gone > 0 {
+            session::forget_gone(write)?;
             write.changes.record(&name);
         }
         write
@@ -260,10 +266,13 @@ fn reach_head(write: &mut Write<'_>, generations: &mut Generations) -> Result<()
 /// nothing older can come any more.
 pub(crate) fn prune_tombstones(write: &mut Write<'_>) -> Result<()> {
     let oldest = write.now.wall_ms.saturating_sub(write.shared.settings.journal_ms);
-    write
+    let gone = write
         .conn
         .prepare_cached("DELETE FROM record WHERE body IS NULL AND state = 0 AND synced_at < ?1")?
         .execute([oldest])?;
+    if gone > 0 {
+        session::forget_gone(write)?;
+    }
     Ok(())
 }
 

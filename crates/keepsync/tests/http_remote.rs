@@ -443,3 +443,47 @@ async fn the_token_is_in_no_debug_text() {
         "what helps to find a fault is there: {text}"
     );
 }
+
+#[tokio::test]
+async fn a_refresh_token_is_traded_under_the_same_address_and_only_the_backend_can_refuse_it() {
+    let traded = r#"{"access_token":"a2","refresh_token":"r2","expires_in":900,"user_id":"ada"}"#;
+    let refused = r#"{"code":"token_invalid","message":"spent"}"#;
+    let table = [
+        (Reply::ours(200, traded), None),
+        (Reply::ours(401, refused), Some(Fault::SignIn)),
+        (Reply::html(401), Some(Fault::Unrecognised { status: 401 })),
+        (Reply::new(403, refused), Some(Fault::Unrecognised { status: 403 })),
+        (Reply::html(200), Some(Fault::Offline)),
+        (Reply::new(200, traded), Some(Fault::Unrecognised { status: 200 })),
+        (Reply::ours(200, "{}"), Some(Fault::Unrecognised { status: 200 })),
+        (
+            Reply::ours(200, traded).sent(Manner::BreakOffAt(20)),
+            Some(Fault::Timeout),
+        ),
+        (
+            Reply::new(307, "").with("location", "https://elsewhere.example/"),
+            Some(Fault::Offline),
+        ),
+        (
+            Reply::ours(503, refused).with("retry-after", "5"),
+            Some(Fault::Throttled { after_ms: Some(5_000) }),
+        ),
+    ];
+    for (reply, fault) in table {
+        let shown = format!("{reply:?}");
+        let server = Scripted::start(move |_| reply.clone());
+        let answer = patient(&format!("{}/api", server.url())).trade("r1").await;
+        match (answer, fault) {
+            (Ok(answer), None) => assert_eq!((&*answer.access_token, &*answer.refresh_token), ("a2", "r2")),
+            (answer, expected) => assert_eq!(answer.err(), expected, "{shown}"),
+        }
+        let requests = server.requests();
+        assert_eq!(requests.len(), 1, "{shown}");
+        assert_eq!(
+            (&*requests[0].method, &*requests[0].path),
+            ("POST", "/api/v1/token/refresh")
+        );
+        assert_eq!(requests[0].text(), r#"{"refresh_token":"r1"}"#);
+        assert_eq!(requests[0].header("authorization"), None);
+    }
+}

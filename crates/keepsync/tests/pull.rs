@@ -295,3 +295,24 @@ fn a_deletion_that_arrived_is_not_undone_by_an_older_version() {
     let bundle = device.db.read(|read| read.bundle()).unwrap();
     assert_eq!(bundle["records"]["workout/0"], 1);
 }
+
+#[test]
+fn a_session_whose_record_the_server_no_longer_has_is_over() {
+    let mut device = Device::new();
+    let start = |write: &mut keepsync::Write<'_>| keepsync::session::start(write, "workout", "set_log", "w", "{}");
+    device.db.write(start).unwrap();
+    device.push(|_| Some(accepted(1)));
+    let whole = PullPage {
+        whole: vec!["workout".to_owned()],
+        ..PullPage::default()
+    };
+    carry_out(&mut device.db, Step::ApplyPage(whole));
+    assert_eq!(device.get("workout", "w"), None);
+    let log = |write: &mut keepsync::Write<'_>| keepsync::session::log_set(write, "workout", "w", "squat/1", "{}");
+    assert_eq!(
+        device.db.write(log).unwrap_err().code(),
+        "not_found",
+        "a set would have no session"
+    );
+    assert_eq!(device.db.read(|read| read.examine()).unwrap().problems, []);
+}

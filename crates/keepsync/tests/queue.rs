@@ -10,11 +10,12 @@ use keepsync::{
     Error,
     collection::{Collection, Collections},
     conflict::Policy,
-    drain::{Answer, Event, HalfResult, Request, Trigger},
+    drain::{Answer, Drain, Event, HalfResult, Request, Trigger, schedule::Rules},
     queue::{self, EntryState, Kind},
     record::RecordState,
     remote::{Fault, Outcome, PushAnswer},
     session,
+    settings::Settings,
 };
 
 #[test]
@@ -446,4 +447,99 @@ fn without_deletes_only_what_never_left_can_be_taken_back() {
     device.push(|_| Some(accepted(1)));
     let refused = device.db.write(|write| keepsync::record::delete(write, "task", "real"));
     assert_eq!(refused.unwrap_err(), Error::NoDeletes("task".to_owned()));
+}
+
+/// A pass of two requests, of which the first puts an entry off and the second takes longer than the
+/// entry has to wait.
+fn long_pass(device: &mut Device, first: impl Fn(&str) -> Outcome) {
+    let env = device.env.clone();
+    let mut requests = 0;
+    device.sync(|request| {
+        let Request::Push(batch) = request else {
+            return Some(well(request));
+        };
+        requests += 1;
+        if requests > 1 {
+            env.monotonic_ms.fetch_add(60_000, std::sync::atomic::Ordering::Relaxed);
+            return Some(well(Request::Push(batch)));
+        }
+        Some(answered(&batch, &mut |item| Some(first(&item.collection))))
+    });
+    assert_eq!(requests, 2);
+}
+
+#[test]
+fn an_entry_that_came_due_while_its_pass_went_on_goes_by_itself() {
+    let mut device = Device::new();
+    device.put("workout", "w", "{}");
+    device.put("profile", "p", "{}");
+    device.drain = Drain::new(
+        Settings {
+            batch_count: 1,
+            ..device.options.settings.clone()
+        },
+        Rules::from(&device.options.collections),
+        device.capabilities,
+        0,
+    );
+    long_pass(&mut device, |_| Outcome::Retry { after_ms: None });
+    assert_eq!(device.entries().len(), 1);
+    let due = device.timer.expect("something is due");
+    assert!(due <= device.now().tick_ms);
+    device.feed(Event::Timer, |request| Some(well(request)));
+    assert!(device.entries().is_empty());
+}
+
+#[test]
+fn a_due_entry_behind_a_parked_one_does_not_wake_the_drain_again_and_again() {
+    let mut device = Device::new();
+    device.put("workout", "w", "{}");
+    device.put("set_log", "s", r#"{"workout_id":"w"}"#);
+    device.put("profile", "p", "{}");
+    device.drain = Drain::new(
+        Settings {
+            batch_count: 2,
+            ..device.options.settings.clone()
+        },
+        Rules::from(&device.options.collections),
+        device.capabilities,
+        0,
+    );
+    long_pass(&mut device, |collection| match collection {
+        "workout" => rejected("validation"),
+        _ => Outcome::Retry { after_ms: None },
+    });
+    let mut passes = 0;
+    while device.timer.is_some_and(|due| due <= device.now().tick_ms) && passes < 10 {
+        device.feed(Event::Timer, |request| Some(well(request)));
+        passes += 1;
+    }
+    assert!(passes <= 1, "{passes} passes for an entry that cannot go");
+    assert_eq!(device.entries().len(), 2, "the refused one, and the one behind it");
+}
+
+#[test]
+fn discarding_the_making_of_a_session_ends_it() {
+    let mut device = Device::new();
+    let begin = |write: &mut keepsync::Write<'_>| {
+        keepsync::session::start(write, "workout", "set_log", "w", "{}")?;
+        keepsync::session::log_set(write, "workout", "w", "squat/1", "{}")
+    };
+    device.db.write(begin).unwrap();
+    let op = device.entries()[0].op;
+    device
+        .db
+        .write(|write| keepsync::queue::discard(write, op, true))
+        .unwrap();
+    assert_eq!(device.get("workout", "w"), None);
+    let found = device.db.read(|read| read.examine()).unwrap();
+    assert_eq!((found.sessions, found.problems), (0, vec![]));
+    let late = |write: &mut keepsync::Write<'_>| keepsync::session::log_set(write, "workout", "w", "squat/2", "{}");
+    assert_eq!(
+        device.db.write(late).unwrap_err().code(),
+        "not_found",
+        "a set would have no session"
+    );
+    // The name is free again.
+    device.db.write(begin).unwrap();
 }

@@ -133,6 +133,22 @@ fn a_newer_file_whose_app_was_killed_keeps_its_log() {
     assert!((read(""), read("-wal")) == before, "file or log changed");
 }
 
+#[test]
+fn another_programs_database_is_refused_and_untouched() {
+    for version in ["", "PRAGMA user_version=1"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notes.db");
+        let theirs = Connection::open(&path).unwrap();
+        theirs
+            .execute_batch(&format!("CREATE TABLE notes (text); {version}"))
+            .unwrap();
+        drop(theirs);
+        let before = std::fs::read(&path).unwrap();
+        assert_eq!(Db::open(at(&path, ACCOUNT)).err(), Some(Error::ForeignFile));
+        assert!(std::fs::read(&path).unwrap() == before, "the file changed");
+    }
+}
+
 // Opened more than once.
 
 /// Two handles to one store share its texts.

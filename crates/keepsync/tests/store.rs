@@ -984,3 +984,68 @@ async fn a_set_costs_the_same_however_many_there_are() {
     let session = store.active_sessions().await.unwrap().remove(0);
     assert_eq!(session.sets.len(), 10_040);
 }
+
+/// A backend with which nothing is wrong.
+struct Obliging;
+
+impl Remote for Obliging {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            batches: true,
+            after: true,
+            pull: true,
+        }
+    }
+    fn push<'a>(&'a self, _: Option<&'a Token>, batch: PushBatch) -> RemoteFuture<'a, Result<PushAnswer, Fault>> {
+        let accepted = |item: &keepsync::remote::PushItem| {
+            let accepted = keepsync::remote::Accepted {
+                version: item.base_version + 1,
+                ..Default::default()
+            };
+            (item.op, keepsync::remote::Outcome::Accepted(accepted))
+        };
+        let answer = PushAnswer {
+            results: batch.items.iter().map(accepted).collect(),
+            ..PushAnswer::default()
+        };
+        Box::pin(async { Ok(answer) })
+    }
+    fn pull<'a>(&'a self, _: Option<&'a Token>, _: PullRequest) -> RemoteFuture<'a, Result<PullPage, Fault>> {
+        Box::pin(async { Ok(PullPage::default()) })
+    }
+    fn probe<'a>(&'a self) -> RemoteFuture<'a, Result<(), Fault>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_the_last_whole_drain_is_known_to_the_next_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::new();
+    let mut told = Vec::new();
+    // The first drain has something to write, the second has not; both are remembered.
+    for body in [Some("{}"), None] {
+        let backend = Backend {
+            remote: Arc::new(Obliging),
+            tokens: None,
+        };
+        let mut options = options(folder.path());
+        options.settings.automatic = false;
+        options.env = clock.clone();
+        let store = Store::open(options, Some(backend)).await.unwrap();
+        if let Some(body) = body {
+            store.put("workout", "w1", body).await.unwrap();
+        }
+        let before = store.read(|read| read.last_synced_at()).await.unwrap();
+        assert_eq!(before, told.last().copied());
+        clock.advance(1_000);
+        store.sync().await.unwrap();
+        told.push(store.last_synced_at().unwrap());
+        store.close().await.unwrap();
+    }
+    let store = Store::open(options(folder.path()), None).await.unwrap();
+    let known = store.read(|read| read.last_synced_at()).await.unwrap();
+    assert_eq!(known, told.last().copied());
+    assert!(told[0] < told[1]);
+    store.close().await.unwrap();
+}

@@ -15,9 +15,17 @@ pub(super) fn newest() -> i64 {
     i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
 }
 
-/// Looks before anything is written.
-pub(super) fn refuse_newer(conn: &Connection) -> Result<()> {
+/// In the header of every file that schema 1 or a later one made.
+const APPLICATION_ID: i64 = 0x4b53_6476;
+
+/// Looks before anything is written: what is there must be ours, and not newer than we are.
+pub(super) fn refuse_others(conn: &Connection) -> Result<()> {
+    let number = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0));
     let found = version(conn)?;
+    let is_empty = found == 0 && number("SELECT count(*) FROM sqlite_schema")? == 0;
+    if !is_empty && number("PRAGMA application_id")? != APPLICATION_ID {
+        return Err(Error::ForeignFile);
+    }
     if found > newest() {
         return Err(Error::NewerFile { found, known: newest() });
     }
@@ -124,9 +132,10 @@ mod tests {
     #[test]
     fn a_newer_file_is_refused() {
         let conn = Connection::open_in_memory().unwrap();
+        conn.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
         conn.pragma_update(None, "user_version", 99).unwrap();
         assert_eq!(
-            refuse_newer(&conn),
+            refuse_others(&conn),
             Err(Error::NewerFile {
                 found: 99,
                 known: newest()

@@ -2,7 +2,8 @@
 //!
 //! # Opening
 //! 1. The file is created with mode 0600, or opened; hardened (`harden.rs`); put into WAL.
-//! 2. A schema newer than ours: refused with [`Error::NewerFile`], the file untouched.
+//! 2. Another program's database, or a schema newer than ours: refused with [`Error::ForeignFile`] or
+//!    [`Error::NewerFile`], the file untouched.
 //! 3. Missing migrations run in one transaction (`migrate.rs`). Stopped in the middle: nothing
 //!    happened, the next opening runs them.
 //! 4. Indexes follow the registered collections, in one transaction.
@@ -118,6 +119,7 @@ pub struct Db {
     ticks: Ticks,
     hlc: Hlc,
     salvaged: Option<Salvage>,
+    unsaved_synced_at: Option<i64>,
 }
 
 /// What readers and writers of one file have in common.
@@ -152,7 +154,7 @@ impl Db {
     /// Opens the account's file, making it if it is not there.
     ///
     /// # Errors
-    /// [`Error::NewerFile`], [`Error::OtherAccount`], [`Error::StorageFull`],
+    /// [`Error::NewerFile`], [`Error::ForeignFile`], [`Error::OtherAccount`], [`Error::StorageFull`],
     /// [`Error::ReadOnlyFile`], [`Error::Locked`], [`Error::Unavailable`]. A damaged file is not an
     /// error: see [`Db::salvaged`].
     pub fn open(options: OpenOptions) -> Result<Self> {
@@ -194,6 +196,7 @@ impl Db {
             ticks,
             hlc,
             salvaged: None,
+            unsaved_synced_at: None,
             shared: Shared {
                 collections: Arc::new(options.collections),
                 settings: Arc::new(options.settings),
@@ -227,7 +230,7 @@ impl Db {
             let mut conn = Connection::open_with_flags(path, flags)?;
             // A file that is refused or damaged is left as it is, log and all.
             harden::checkpoint_on_close(&conn, false)?;
-            migrate::refuse_newer(&conn)?;
+            migrate::refuse_others(&conn)?;
             harden::harden(&conn)?;
             harden::write_ahead(&conn, &options.settings)?;
             salvage::examine(&conn, path)?;
@@ -271,6 +274,23 @@ impl Db {
     /// The limits and times it was opened with.
     pub fn settings(&self) -> &Settings {
         &self.shared.settings
+    }
+
+    /// A drain whose halves both worked ended now, and had nothing to write. A commit of its own would
+    /// cost every idle sync one, so the time is written when the file is closed ([`Db::keep_synced_at`]),
+    /// unless a later drain has something to write.
+    pub(crate) fn note_synced_at(&mut self, at: Option<i64>) {
+        self.unsaved_synced_at = at;
+    }
+
+    /// Writes what [`Db::note_synced_at`] noted. Not hard: after a power cut the time before it is told.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn keep_synced_at(&mut self) -> Result<()> {
+        let Some(at) = self.unsaved_synced_at.take() else {
+            return Ok(());
+        };
+        self.write_with(Durability::Normal, |write| write.set_meta("synced_at", &at))
+            .map(|_| ())
     }
 
     /// The moment, on this file's clocks.

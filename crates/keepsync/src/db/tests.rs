@@ -62,6 +62,20 @@ fn a_pulled_page_that_cannot_begin_leaves_full_in_force() {
 }
 
 #[test]
+fn a_statement_is_not_parsed_again_for_other_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(folder.path());
+    // The index has two of the three columns.
+    let sql = "SELECT seq, body FROM entry WHERE lane = ?1 AND id = ?2 AND collection = ?3 ORDER BY seq";
+    for (lane, id, collection) in [("a", "b", "c"), ("d", "e", "f"), ("g", "h", "i")] {
+        let mut statement = db.conn.prepare_cached(sql).unwrap();
+        assert!(!statement.exists([lane, id, collection]).unwrap());
+    }
+    let statement = db.conn.prepare_cached(sql).unwrap();
+    assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
+}
+
+#[test]
 fn every_connection_is_hardened() {
     let folder = tempfile::tempdir().unwrap();
     let db = open(folder.path());

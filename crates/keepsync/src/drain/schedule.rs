@@ -89,8 +89,11 @@ pub struct Schedule {
     items: Vec<Item>,
     places: Vec<Place>,
     order: Vec<usize>,
+    /// So many at the front of `order` are gone, and need not be looked at for the next batch.
+    passed: usize,
     by_seq: HashMap<i64, usize>,
-    records: HashMap<(String, String), Vec<usize>>,
+    /// By collection, then by id.
+    records: HashMap<String, HashMap<String, Vec<usize>>>,
     lanes: HashMap<String, Vec<usize>>,
     rules: Rules,
 }
@@ -109,11 +112,12 @@ impl Schedule {
                 && !skip.contains(&item.seq);
             schedule.places.push(if goes { Place::Ready } else { Place::Stuck });
             schedule.by_seq.insert(item.seq, at);
-            schedule
-                .records
-                .entry((item.collection.clone(), item.id.clone()))
-                .or_default()
-                .push(at);
+            if !schedule.records.contains_key(&item.collection) {
+                schedule.records.insert(item.collection.clone(), HashMap::new());
+            }
+            if let Some(records) = schedule.records.get_mut(&item.collection) {
+                records.entry(item.id.clone()).or_default().push(at);
+            }
             schedule.lanes.entry(item.lane.clone()).or_default().push(at);
             schedule.order.push(at);
         }
@@ -132,7 +136,9 @@ impl Schedule {
             bytes: 0,
             limits,
         };
-        for turn in 0..self.order.len() {
+        let is_gone = |&&at: &&usize| self.places[at] == Place::Gone;
+        self.passed += self.order[self.passed..].iter().take_while(is_gone).count();
+        for turn in self.passed..self.order.len() {
             if batch.seqs.len() >= limits.count.max(1) {
                 break;
             }
@@ -178,11 +184,15 @@ impl Schedule {
         true
     }
 
+    fn entries(&self, collection: &str, id: &str) -> Option<&Vec<usize>> {
+        self.records.get(collection)?.get(id)
+    }
+
     fn must_follow(&self, at: usize) -> Vec<usize> {
         let item = &self.items[at];
         let live = |&other: &usize| self.places[other] != Place::Gone;
         let mut before = Vec::new();
-        if let Some(same) = self.records.get(&(item.collection.clone(), item.id.clone())) {
+        if let Some(same) = self.entries(&item.collection, &item.id) {
             let passed_over = |other: usize| {
                 self.items[other].state == EntryState::Parked && self.rules.park_entry.contains(&item.collection)
             };
@@ -196,7 +206,7 @@ impl Schedule {
         }
         if item.lane != item.id
             && let Some(parent) = self.rules.parents.get(&item.collection)
-            && let Some(entries) = self.records.get(&(parent.clone(), item.lane.clone()))
+            && let Some(entries) = self.entries(parent, &item.lane)
         {
             let creates = |&other: &usize| self.items[other].kind == Some(Kind::Create);
             before.extend(entries.iter().copied().filter(creates).filter(live));

@@ -56,6 +56,9 @@ pub enum Release {
 pub struct PassEnd {
     pub(crate) report: Report,
     pub(crate) park: Vec<Rejection>,
+    /// The tick it began at. What it put off may be due before its end; what was due before its
+    /// beginning has had its turn.
+    pub(crate) started: u64,
     pub(crate) duration_ms: u64,
     pub(crate) throttled_until: Option<u64>,
 }
@@ -138,7 +141,10 @@ fn run(db: &mut Db, step: Step) -> Result<(StepDone, Changes)> {
             Ok((StepDone::Claimed(batch), changes))
         }
         Step::Settle { flight, answer } => {
-            let (report, changes) = db.write(|write| queue::settle(write, &flight, &answer))?;
+            // After a power cut the entries go again under their ids, and the backend answers as before: no
+            // sync of the disk is spent on it, the next one of the user's writes or of a claim covers it.
+            let (report, changes) =
+                db.write_with(Durability::Normal, |write| queue::settle(write, &flight, &answer))?;
             Ok((StepDone::Settled(report), changes))
         }
         Step::Postpone(flight) => {
@@ -202,8 +208,14 @@ fn finish(db: &mut Db, end: &PassEnd) -> Result<(StepDone, Changes)> {
         && end.throttled_until.is_none()
         && !failed(report.pull)
         && !failed(report.push);
+    let whole = report.pull == HalfResult::Worked && report.push == HalfResult::Worked;
+    let synced_at = whole.then(|| db.now().wall_ms);
     let (mut parked, mut changes) = (0, Changes::default());
-    if !silent {
+    if silent {
+        if synced_at.is_some() {
+            db.note_synced_at(synced_at);
+        }
+    } else {
         (parked, changes) = db.write(|write| {
             let mut parked = 0;
             for rejection in &end.park {
@@ -213,20 +225,26 @@ fn finish(db: &mut Db, end: &PassEnd) -> Result<(StepDone, Changes)> {
                 write.set_meta("throttled_until", &i64::try_from(until).unwrap_or(i64::MAX))?;
                 write.store_clocks()?;
             }
+            if let Some(at) = synced_at {
+                write.set_meta("synced_at", &at)?;
+            }
             diagnostics::pass_ended(write, report, parked, end.duration_ms)?;
             pull::prune_journal(write)?;
             pull::prune_tombstones(write)?;
             record::prune_history(write)?;
             Ok(parked)
         })?;
+        if synced_at.is_some() {
+            db.note_synced_at(None);
+        }
     }
-    let now = i64::try_from(db.now().tick_ms).unwrap_or(i64::MAX);
+    let started = i64::try_from(end.started).unwrap_or(i64::MAX);
     let (next_due, waiting) = db.read(|read| {
         let mut statement = read.conn.prepare_cached(
             "SELECT min(iif(next_tick > ?1 AND next_tick < ?2, next_tick, NULL)), count(*) FROM entry WHERE state = 0",
         )?;
         let never = i64::try_from(NEVER).unwrap_or(i64::MAX);
-        Ok(statement.query_row(params![now, never], |row| {
+        Ok(statement.query_row(params![started, never], |row| {
             Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, i64>(1)?))
         })?)
     })?;

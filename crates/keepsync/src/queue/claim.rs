@@ -1,16 +1,16 @@
 //! Takes a batch out of the queue's hands: what is sent from here on is frozen.
 
-use super::{EntryState, Head, Kind, body_at, head_at, heads_of};
+use super::{EntryState, HEAD, Head, Kind, head_from_sql, seq_list};
 use crate::{
     collection::OnRejected,
     db::{Read, Write},
     error::Result,
-    record::{Row, find},
     remote::{PushBatch, PushItem},
 };
 use keepsync_wire::Operation;
-use rusqlite::params;
-use std::collections::HashMap;
+use once_cell::sync::Lazy;
+use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::{HashMap, hash_map::Entry};
 use uuid::Uuid;
 
 /// Marks the entries as maybe sent and gives them as a batch, in the order given. One that changed
@@ -19,15 +19,25 @@ use uuid::Uuid;
 pub(crate) fn claim(write: &mut Write<'_>, seqs: &[i64]) -> Result<PushBatch> {
     let mut items: Vec<PushItem> = Vec::with_capacity(seqs.len());
     let mut taken: HashMap<i64, Uuid> = HashMap::with_capacity(seqs.len());
+    let mut parents = Parents::default();
+    let mut unsent = Vec::with_capacity(seqs.len());
+    let mut chained = Vec::new();
+    let mut asked = asked(write.conn, seqs)?;
     for &seq in seqs {
-        let Some(mut head) = head_at(write.conn, seq)? else {
+        let Some(Asked {
+            mut head,
+            body,
+            server_id,
+            is_first,
+        }) = asked.remove(&seq)
+        else {
             continue;
         };
         let Some(kind) = head.kind else { continue };
         if head.state != EntryState::Waiting || head.next_tick > write.now.tick_ms {
             continue;
         }
-        let before = predecessors(&write.read(), &head)?;
+        let before = predecessors_with(&write.read(), &head, is_first, &mut parents)?;
         let Some(after) = before
             .all
             .iter()
@@ -39,20 +49,15 @@ pub(crate) fn claim(write: &mut Write<'_>, seqs: &[i64]) -> Result<PushBatch> {
         if !head.maybe_sent {
             head.base_op = before.same_record.and_then(|seq| taken.get(&seq).copied());
             head.maybe_sent = true;
-            write
-                .conn
-                .prepare_cached("UPDATE entry SET maybe_sent = 1, base_op = ?2 WHERE seq = ?1")?
-                .execute(params![seq, head.base_op.as_ref().map(Uuid::as_bytes)])?;
+            unsent.push(seq);
+            chained.extend(head.base_op.map(|base_op| (seq, base_op)));
         }
         taken.insert(seq, head.op);
-        let server_id = find(write.conn, &head.collection, &head.id)?.and_then(|row| row.server_id);
-        let parent_id = (head.lane != head.id).then(|| head.lane.clone());
-        let parent = before.parent.filter(|_| parent_id.is_some());
         items.push(PushItem {
             seq,
             op: head.op,
             operation: operation(kind),
-            body: body_at(write.conn, seq)?,
+            body,
             base_version: head.base_version,
             base_op: head.base_op,
             after,
@@ -60,11 +65,25 @@ pub(crate) fn claim(write: &mut Write<'_>, seqs: &[i64]) -> Result<PushBatch> {
             created_at: head.created_at,
             hlc: head.hlc,
             server_id,
-            parent_id,
-            parent_server_id: parent.and_then(|row| row.server_id),
+            parent_id: (head.lane != head.id).then_some(head.lane),
+            parent_server_id: before.parent_server_id,
             collection: head.collection,
             id: head.id,
         });
+    }
+    if !unsent.is_empty() {
+        write
+            .conn
+            .prepare_cached(
+                "UPDATE entry SET maybe_sent = 1, base_op = NULL WHERE seq IN (SELECT value FROM json_each(?1))",
+            )?
+            .execute([seq_list(unsent)])?;
+    }
+    for (seq, base_op) in chained {
+        write
+            .conn
+            .prepare_cached("UPDATE entry SET base_op = ?2 WHERE seq = ?1")?
+            .execute(params![seq, base_op.as_bytes()])?;
     }
     Ok(PushBatch {
         account: write.shared.account.to_string(),
@@ -75,24 +94,113 @@ pub(crate) fn claim(write: &mut Write<'_>, seqs: &[i64]) -> Result<PushBatch> {
     })
 }
 
+/// An entry that was asked for.
+struct Asked {
+    head: Head,
+    body: Option<String>,
+    /// A record that is still to be created has none.
+    server_id: Option<String>,
+    /// Nothing of its record stands before it.
+    is_first: bool,
+}
+
+fn asked(conn: &Connection, seqs: &[i64]) -> Result<HashMap<i64, Asked>> {
+    static SQL: Lazy<String> = Lazy::new(|| {
+        format!(
+            "SELECT {HEAD}, body,
+             iif(kind = 'create', NULL,
+                 (SELECT server_id FROM record WHERE record.collection = entry.collection AND record.id = entry.id)),
+             NOT EXISTS (SELECT 1 FROM entry other WHERE other.lane = entry.lane AND other.id = entry.id
+                         AND other.seq < entry.seq)
+             FROM entry WHERE seq IN (SELECT value FROM json_each(?1))"
+        )
+    });
+    let mut statement = conn.prepare_cached(&SQL)?;
+    let rows = statement.query_map([seq_list(seqs.iter().copied())], |row| {
+        let asked = Asked {
+            head: head_from_sql(row)?,
+            body: row.get(19)?,
+            server_id: row.get(20)?,
+            is_first: row.get(21)?,
+        };
+        Ok((asked.head.seq, asked))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 /// The live entries one must follow.
 pub(super) struct Predecessors {
     /// All of them, by seq.
     pub(super) all: Vec<i64>,
     /// The last one of the same record.
     pub(super) same_record: Option<i64>,
-    /// The parent's record, if it is here.
-    pub(super) parent: Option<Row>,
+    /// The id the backend gave the parent, if known.
+    parent_server_id: Option<String>,
+}
+
+/// What the children of a parent share, read once for a batch: by the parent's collection and id. Claiming
+/// changes none of it.
+type Parents = HashMap<(String, String), Parent>;
+
+struct Parent {
+    /// Its unsent creations, by seq.
+    creations: Vec<i64>,
+    server_id: Option<String>,
+}
+
+/// What order needs to know of an unsent write.
+struct Live {
+    seq: i64,
+    creates: bool,
+    is_parked: bool,
+}
+
+fn live_of(conn: &Connection, collection: &str, id: &str, lane: &str) -> Result<Vec<Live>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT seq, kind, state FROM entry WHERE lane = ?1 AND id = ?2 AND collection = ?3 ORDER BY seq",
+    )?;
+    let rows = statement.query_map(params![lane, id, collection], |row| {
+        Ok(Live {
+            seq: row.get(0)?,
+            creates: Kind::parse(row.get_ref(1)?.as_str()?) == Some(Kind::Create),
+            is_parked: EntryState::from_i64(row.get(2)?) == EntryState::Parked,
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn parent(conn: &Connection, collection: &str, id: &str) -> Result<Parent> {
+    let mut statement =
+        conn.prepare_cached("SELECT parent_id, server_id FROM record WHERE collection = ?1 AND id = ?2")?;
+    let found: Option<(Option<String>, Option<String>)> = statement
+        .query_row([collection, id], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let (lane, server_id) = found.unwrap_or_default();
+    let live = live_of(conn, collection, id, lane.as_deref().unwrap_or(id))?;
+    Ok(Parent {
+        creations: live
+            .iter()
+            .filter(|other| other.creates)
+            .map(|other| other.seq)
+            .collect(),
+        server_id,
+    })
 }
 
 /// The three rules of `after`, read from the queue. [`drain::schedule`](crate::drain) applies the
 /// same rules to the whole queue at once.
 pub(super) fn predecessors(read: &Read<'_>, head: &Head) -> Result<Predecessors> {
-    let same = heads_of(read.conn, &head.collection, &head.id, &head.lane)?;
+    predecessors_with(read, head, false, &mut Parents::default())
+}
+
+fn predecessors_with(read: &Read<'_>, head: &Head, is_first: bool, parents: &mut Parents) -> Result<Predecessors> {
+    let same = match is_first {
+        true => Vec::new(),
+        false => live_of(read.conn, &head.collection, &head.id, &head.lane)?,
+    };
     let registered = read.shared.collections.get(&head.collection).ok();
-    let passed_over = |other: &Head| {
-        other.state == EntryState::Parked
-            && registered.is_some_and(|collection| collection.on_rejected == OnRejected::ParkEntry)
+    let passed_over = |other: &Live| {
+        other.is_parked && registered.is_some_and(|collection| collection.on_rejected == OnRejected::ParkEntry)
     };
     let same_record = same
         .iter()
@@ -100,18 +208,16 @@ pub(super) fn predecessors(read: &Read<'_>, head: &Head) -> Result<Predecessors>
         .map(|other| other.seq)
         .max();
     let mut all: Vec<i64> = same_record.into_iter().collect();
-    let mut parent_row = None;
-    let parent = registered.and_then(|collection| collection.parent.as_ref());
-    if let (Some(parent), true) = (parent, head.lane != head.id) {
-        parent_row = find(read.conn, &parent.collection, &head.lane)?;
-        let lane = parent_row.as_ref().map_or(&*head.lane, |row| row.lane());
-        let creations = heads_of(read.conn, &parent.collection, &head.lane, lane)?;
-        all.extend(
-            creations
-                .iter()
-                .filter(|other| other.kind == Some(Kind::Create))
-                .map(|other| other.seq),
-        );
+    let mut parent_server_id = None;
+    let of = registered.and_then(|collection| collection.parent.as_ref());
+    if let (Some(of), true) = (of, head.lane != head.id) {
+        let key = (of.collection.clone(), head.lane.clone());
+        let known = match parents.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(parent(read.conn, &of.collection, &head.lane)?),
+        };
+        all.extend(&known.creations);
+        parent_server_id.clone_from(&known.server_id);
     }
     if head.kind.is_some_and(Kind::follows_children) {
         let mut statement = read
@@ -124,7 +230,7 @@ pub(super) fn predecessors(read: &Read<'_>, head: &Head) -> Result<Predecessors>
     Ok(Predecessors {
         all,
         same_record,
-        parent: parent_row,
+        parent_server_id,
     })
 }
 

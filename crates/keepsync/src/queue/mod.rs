@@ -252,6 +252,28 @@ pub(crate) fn head_at(conn: &Connection, seq: i64) -> Result<Option<Head>> {
     Ok(rows.next().transpose()?)
 }
 
+/// An entry with its body.
+pub(crate) fn whole_at(conn: &Connection, seq: i64) -> Result<Option<(Head, Option<String>)>> {
+    static SQL: Lazy<String> = Lazy::new(|| format!("SELECT {HEAD}, body FROM entry WHERE seq = ?1"));
+    let mut statement = conn.prepare_cached(&SQL)?;
+    let mut rows = statement.query_map([seq], |row| Ok((head_from_sql(row)?, row.get(19)?)))?;
+    Ok(rows.next().transpose()?)
+}
+
+/// Places in the queue as one bound value, for `IN (SELECT value FROM json_each(?))`: one statement for a
+/// batch costs a fraction of one for each.
+pub(crate) fn seq_list(seqs: impl IntoIterator<Item = i64>) -> String {
+    let mut list = String::from("[");
+    for seq in seqs {
+        if list.len() > 1 {
+            list.push(',');
+        }
+        list += &seq.to_string();
+    }
+    list.push(']');
+    list
+}
+
 pub(crate) fn body_at(conn: &Connection, seq: i64) -> Result<Option<String>> {
     let mut statement = conn.prepare_cached("SELECT body FROM entry WHERE seq = ?1")?;
     Ok(statement.query_row([seq], |row| row.get(0))?)

@@ -10,7 +10,9 @@
 //!    refusal is not remembered by the backend.
 //! 5. Everything else waits: a number of attempts and a time, both stored.
 
-use super::{EntryState, Head, Kind, NEVER, Reason, body_at, claim::predecessors, head_at, heads_of};
+use super::{
+    EntryState, Head, Kind, NEVER, Reason, body_at, claim::predecessors, head_at, heads_of, seq_list, whole_at,
+};
 use crate::{
     conflict,
     db::Write,
@@ -21,7 +23,7 @@ use crate::{
     remote::{Accepted, Outcome, PushAnswer, PushBatch, RemoteVersion},
     settings::AfterLast,
 };
-use rusqlite::params;
+use rusqlite::{CachedStatement, Connection, params};
 use std::collections::HashMap;
 use uuid::Uuid;
 
@@ -84,13 +86,23 @@ pub(crate) fn settle(write: &mut Write<'_>, flight: &Flight, answer: &PushAnswer
             Some(known) => report.other_epoch = known != *epoch,
         }
     }
+    let alone = alone(write.conn, flight)?;
+    let mut arrivals = Arrivals::new(write.conn)?;
+    let mut arrived = Vec::with_capacity(alone.len());
     for &(seq, op) in &flight.items {
-        let Some(head) = head_at(write.conn, seq)?.filter(|head| head.op == op) else {
+        if let (Some(Outcome::Accepted(accepted)), Some(entry)) = (results.get(&op), alone.get(&op))
+            && arrivals.take(write, entry, accepted, answer.epoch.as_deref())?
+        {
+            arrived.push(seq);
+            report.accepted += 1;
+            continue;
+        }
+        let Some((head, body)) = whole_at(write.conn, seq)?.filter(|(head, _)| head.op == op) else {
             continue;
         };
         match results.get(&op) {
             Some(Outcome::Accepted(accepted)) => {
-                accept(write, &head, accepted, answer.epoch.as_deref())?;
+                accept_whole(write, &head, body, accepted, answer.epoch.as_deref())?;
                 report.accepted += 1;
             }
             Some(Outcome::Conflict(remote)) => conflicted(write, head, remote, answer, &mut report)?,
@@ -119,13 +131,121 @@ pub(crate) fn settle(write: &mut Write<'_>, flight: &Flight, answer: &PushAnswer
             }
         }
     }
+    if !arrived.is_empty() {
+        write
+            .conn
+            .prepare_cached("DELETE FROM entry WHERE seq IN (SELECT value FROM json_each(?1))")?
+            .execute([seq_list(arrived)])?;
+        write.changes.queue = true;
+    }
     write.store_clocks()?;
     Ok(report)
+}
+
+/// A waiting entry that is the only one of its record, as nearly all are: what becomes of the others in
+/// the flight does not touch it.
+struct Alone {
+    seq: i64,
+    collection: String,
+    id: String,
+    hlc: i64,
+}
+
+fn alone(conn: &Connection, flight: &Flight) -> Result<HashMap<Uuid, Alone>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT op, seq, collection, id, hlc FROM entry
+         WHERE seq IN (SELECT value FROM json_each(?1)) AND state = 0 AND kind <> 'delete'
+         AND NOT EXISTS (SELECT 1 FROM entry other WHERE other.lane = entry.lane AND other.id = entry.id
+                         AND other.seq <> entry.seq)",
+    )?;
+    let rows = statement.query_map([seq_list(flight.items.iter().map(|(seq, _)| *seq))], |row| {
+        let alone = Alone {
+            seq: row.get(1)?,
+            collection: row.get(2)?,
+            id: row.get(3)?,
+            hlc: row.get(4)?,
+        };
+        Ok((Uuid::from_bytes(row.get(0)?), alone))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Takes in entries that are [`Alone`], with statements that are looked up once for a batch.
+struct Arrivals<'c> {
+    confirm: CachedStatement<'c>,
+    journal: CachedStatement<'c>,
+}
+
+impl<'c> Arrivals<'c> {
+    fn new(conn: &'c Connection) -> Result<Self> {
+        Ok(Self {
+            confirm: conn.prepare_cached(
+                // The clock says whose body the record shows.
+                "UPDATE record SET device_id = ?4, base = 1, base_body = NULL, base_hlc = NULL, base_device = NULL,
+                 version = ?5, state = 0, server_id = coalesce(?6, server_id), updated_at = coalesce(?7, updated_at),
+                 synced_at = ?8 WHERE collection = ?1 AND id = ?2 AND hlc = ?3 AND (version < ?5 OR base = 0)",
+            )?,
+            journal: conn.prepare_cached(
+                "INSERT OR REPLACE INTO journal (n, op, replaces, collection, id, lane, kind, body, base_version, base_op, hlc,
+                 created_at, version, change, epoch, acked_at)
+                 SELECT seq, op, replaces, collection, id, lane, kind, body, base_version, base_op, hlc, created_at, ?2, ?3, ?4,
+                 ?5 FROM entry WHERE seq = ?1",
+            )?,
+        })
+    }
+
+    /// [`accept`] where the record shows what was sent and the backend has stored just that: the record is
+    /// confirmed as it is, without touching its body or the indexes on it. False: it is not so, and nothing
+    /// was done. What stays to be done is to take the entry out of the queue.
+    fn take(&mut self, write: &mut Write<'_>, entry: &Alone, accepted: &Accepted, epoch: Option<&str>) -> Result<bool> {
+        let Some(epoch) = epoch.filter(|_| accepted.body.is_none() && accepted.version > 0) else {
+            return Ok(false);
+        };
+        let confirmed = self.confirm.execute(params![
+            entry.collection,
+            entry.id,
+            entry.hlc,
+            &*write.shared.device_id,
+            accepted.version,
+            accepted.server_id,
+            accepted.updated_at,
+            write.now.wall_ms,
+        ])?;
+        if confirmed == 0 {
+            return Ok(false);
+        }
+        write.changes.record(&entry.collection);
+        self.journal.execute(params![
+            entry.seq,
+            accepted.version,
+            journal_change(accepted),
+            epoch,
+            accepted.updated_at.unwrap_or(write.now.wall_ms),
+        ])?;
+        Ok(true)
+    }
+}
+
+/// An unknown change number may lie above any branch: the operation is given again, and a server that
+/// still has it says so.
+fn journal_change(accepted: &Accepted) -> i64 {
+    if accepted.change > 0 { accepted.change } else { i64::MAX }
 }
 
 /// It has arrived: base, journal, queue, visible body.
 pub(crate) fn accept(write: &mut Write<'_>, head: &Head, accepted: &Accepted, epoch: Option<&str>) -> Result<()> {
     let body = body_at(write.conn, head.seq)?;
+    accept_whole(write, head, body, accepted, epoch)
+}
+
+/// [`accept`] of an entry whose body is known.
+fn accept_whole(
+    write: &mut Write<'_>,
+    head: &Head,
+    body: Option<String>,
+    accepted: &Accepted,
+    epoch: Option<&str>,
+) -> Result<()> {
     journal(write, head, body.as_deref(), accepted, epoch)?;
     head.remove(write)?;
     if head.state == EntryState::Conflict {
@@ -162,11 +282,11 @@ pub(crate) fn accept(write: &mut Write<'_>, head: &Head, accepted: &Accepted, ep
             updated_at: accepted.updated_at.unwrap_or(row.updated_at),
         };
         let seen = row.seen;
-        row.confirm(write, &confirmed, !rest.is_empty(), seen)?;
+        row.take_base(write.now.wall_ms, &confirmed, !rest.is_empty(), seen);
     } else if version < row.version {
         produced = body.map_or(record::Base::Deleted, record::Base::Body);
     }
-    if let Some(mut next) = rest.into_iter().next() {
+    if let Some(mut next) = rest.first().cloned() {
         next.base = produced;
         // What may have left is not changed: it goes again as it went.
         if !next.fate_open() {
@@ -175,7 +295,7 @@ pub(crate) fn accept(write: &mut Write<'_>, head: &Head, accepted: &Accepted, ep
         }
         next.store(write)?;
     }
-    record::settle_state(write, &head.collection, &head.id)
+    row.settle(write, rest.iter().map(|entry| entry.state))
 }
 
 fn journal(
@@ -193,9 +313,6 @@ fn journal(
             known.as_deref().unwrap_or("")
         }
     };
-    // An unknown change number may lie above any branch: the operation is given again, and a server
-    // that still has it says so.
-    let change = if accepted.change > 0 { accepted.change } else { i64::MAX };
     write
         .conn
         .prepare_cached(
@@ -218,7 +335,7 @@ fn journal(
             head.hlc.to_i64(),
             head.created_at,
             accepted.version,
-            change,
+            journal_change(accepted),
             epoch,
             accepted.updated_at.unwrap_or(write.now.wall_ms),
         ])?;

@@ -33,6 +33,15 @@ impl Read<'_> {
             .map(Record::from))
     }
 
+    /// The record, also when it is deleted: then it has no body.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCollection`](crate::Error::UnknownCollection).
+    pub fn record(&self, collection: &str, id: &str) -> Result<Option<Record>> {
+        self.shared.collections.get(collection)?;
+        Ok(find(self.conn, collection, id)?.map(Record::from))
+    }
+
     /// A page of records.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ impl RecordState {
         }
     }
 
-    fn from_i64(raw: i64) -> Self {
+    pub(crate) fn from_i64(raw: i64) -> Self {
         match raw {
             0 => Self::Synced,
             2 => Self::Conflict,
@@ -231,6 +231,12 @@ impl Row {
         unsent: bool,
         seen: i64,
     ) -> Result<()> {
+        self.take_base(write.now.wall_ms, version, unsent, seen);
+        self.store(write)
+    }
+
+    /// [`Row::confirm`] without writing it.
+    pub(crate) fn take_base(&mut self, wall_ms: i64, version: &RemoteVersion, unsent: bool, seen: i64) {
         if unsent {
             self.base = version.body.clone().map_or(Base::Deleted, Base::Body);
             self.base_hlc = Some(version.hlc.to_i64());
@@ -246,10 +252,34 @@ impl Row {
         }
         self.version = version.version;
         self.seen = seen;
-        self.synced_at = Some(write.now.wall_ms);
+        self.synced_at = Some(wall_ms);
         if version.server_id.is_some() {
             self.server_id.clone_from(&version.server_id);
         }
+    }
+
+    /// [`settle_state`] of a record that is at hand, with the states of all its entries. Writes it.
+    pub(crate) fn settle(mut self, write: &mut Write<'_>, entries: impl Iterator<Item = EntryState>) -> Result<()> {
+        let worst = entries
+            .map(|state| match state {
+                EntryState::Waiting | EntryState::Held => RecordState::Pending,
+                EntryState::Conflict => RecordState::Conflict,
+                EntryState::Parked => RecordState::Parked,
+            })
+            .max();
+        if worst.is_none() && self.base != Base::Visible {
+            if self.base == Base::None {
+                return self.remove(write);
+            }
+            self.body = self.base_body().map(str::to_owned);
+            self.hlc = self.base_hlc.map_or(self.hlc, Hlc::from_i64);
+            if let Some(device) = self.base_device.take() {
+                self.device_id = device;
+            }
+            self.base = Base::Visible;
+            self.base_hlc = None;
+        }
+        self.state = worst.unwrap_or(RecordState::Synced);
         self.store(write)
     }
 
@@ -287,7 +317,9 @@ impl Row {
             .prepare_cached("DELETE FROM record WHERE rid = ?1")?
             .execute([self.rid])?;
         write.changes.record(&self.collection);
-        Ok(())
+        // A session in progress whose making was thrown away is over: nobody could see it, log into it or
+        // end it any more.
+        crate::session::forget(write, &self.collection, &self.id)
     }
 }
 
@@ -325,29 +357,11 @@ pub(crate) fn insert_confirmed(
 /// Makes the record's state the worst of its entries'. A record without entries whose visible body
 /// is not the base (its last entry went) shows the base again; one the server never had goes.
 pub(crate) fn settle_state(write: &mut Write<'_>, collection: &str, id: &str) -> Result<()> {
-    let Some(mut row) = find(write.conn, collection, id)? else {
+    let Some(row) = find(write.conn, collection, id)? else {
         return Ok(());
     };
     let entries = queue::heads_of(write.conn, collection, id, row.lane())?;
-    if entries.is_empty() && row.base != Base::Visible {
-        if row.base == Base::None {
-            return row.remove(write);
-        }
-        row.body = row.base_body().map(str::to_owned);
-        row.hlc = row.base_hlc.map_or(row.hlc, Hlc::from_i64);
-        if let Some(device) = row.base_device.take() {
-            row.device_id = device;
-        }
-        row.base = Base::Visible;
-        row.base_hlc = None;
-    }
-    let worst = entries.iter().map(|entry| match entry.state {
-        EntryState::Waiting | EntryState::Held => RecordState::Pending,
-        EntryState::Conflict => RecordState::Conflict,
-        EntryState::Parked => RecordState::Parked,
-    });
-    row.state = worst.max().unwrap_or(RecordState::Synced);
-    row.store(write)
+    row.settle(write, entries.into_iter().map(|entry| entry.state))
 }
 
 /// Shows the last of a record's unsent writes, which the server may have lost, and forgets what the

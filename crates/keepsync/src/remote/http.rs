@@ -1,125 +1,33 @@
 //! Keepsync's wire in JSON over HTTP.
 //!
-//! [`HttpRemote`] sends the three requests of [`keepsync_wire`] and hands what comes back to
-//! `classify`, which alone decides what an answer means. This file keeps the rules of the road:
-//!
-//! 1. **Where to.** `https` only, except to this very machine; the address carries no credentials.
-//!    Redirects are never followed, so a token goes to the address the app was built with or
-//!    nowhere. (A browser follows them by itself and drops the token on the way to another origin;
-//!    an answer from there is not used.)
-//! 2. **How long.** Connecting has a deadline, every wait for the next bytes has one, the whole
-//!    request has one. The wait for the first bytes of an answer is longer for a larger request,
-//!    because on a slow uplink the request is still on its way. A browser has no timers of the
-//!    first two kinds; there the whole request's deadline stands for all.
-//! 3. **How much.** An answer is read piece by piece, and dropped as soon as it announces or
-//!    exceeds the cap.
-//! 4. **Over what.** After [`Remote::network_changed`] a new client is made: the sockets of the old
-//!    one belong to a network that is gone, and would hang until a deadline.
-//! 5. **With whom.** TLS by rustls with ring, against the platform's own trust. A certificate that
-//!    is not trusted is [`Fault::Untrusted`], told by the type of the error. Nothing is installed
-//!    process-wide: another user of rustls in the same app keeps its own choice. On Android the
-//!    app must initialise `rustls-platform-verifier` before the first request.
+//! [`HttpRemote`] sends the requests of [`keepsync_wire`] over the roads of `transport`, and
+//! hands what comes back to `classify`, which alone decides what an answer means.
+
+pub use super::transport::{HttpOptions, HttpSetupError};
 
 use super::{
-    Capabilities, Fault, PullPage, PullRequest, PushAnswer, PushBatch, PushItem, Remote, RemoteFuture, Token,
-    classify::{self, Body, Head},
+    Capabilities, Fault, PullPage, PullRequest, PushAnswer, PushBatch, Remote, RemoteFuture, Token, classify,
+    transport::{Ask, Received, Transport},
+    wire,
 };
 use keepsync_wire::{
-    Cursor, HEALTH_PATH, MEDIA_TYPE, PROTOCOL_HEADER, PROTOCOL_VERSION, PULL_PATH, SYNC_PATH, SyncItem, SyncRequest,
+    HEALTH_PATH, MEDIA_TYPE, PROTOCOL_HEADER, PROTOCOL_VERSION, PULL_PATH, SYNC_PATH, TOKEN_PATH, TokenRequest,
+    TokenResponse,
 };
 use reqwest::{
-    Client, RequestBuilder, Response, Url,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+    Method, Url,
+    header::{HeaderName, HeaderValue},
 };
 use serde::Serialize;
-use serde_json::value::RawValue;
-use std::{
-    fmt,
-    net::IpAddr,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
-use uuid::Uuid;
-
-/// Slower than this an uplink does not count as working; it bounds how much longer a large request
-/// may wait for its answer. Bytes per millisecond.
-#[cfg(not(target_arch = "wasm32"))]
-const SLOWEST_UPLINK: u64 = 8;
-
-/// Where the backend is, and how long and how much to wait for.
-#[derive(Clone, PartialEq, Eq)]
-pub struct HttpOptions {
-    /// Address below which the paths of the wire lie, such as `https://sync.example.com/api`.
-    pub base_url: String,
-    /// Milliseconds to connect in, TLS included.
-    pub connect_ms: u64,
-    /// Milliseconds to wait for the next bytes of an answer. Before the first of them, the time to
-    /// connect in and a millisecond for every 8 bytes of the request come on top.
-    pub read_ms: u64,
-    /// Milliseconds for a request from its start to the last byte of its answer.
-    pub total_ms: u64,
-    /// Bytes an answer may have.
-    pub answer_bytes: usize,
-}
-
-impl HttpOptions {
-    /// The defaults: 10 s to connect, 20 s between bytes, 60 s in all, answers of up to 8 MiB.
-    pub fn new(base_url: impl Into<String>) -> Self {
-        Self {
-            base_url: base_url.into(),
-            connect_ms: 10_000,
-            read_ms: 20_000,
-            total_ms: 60_000,
-            answer_bytes: 8 * 1024 * 1024,
-        }
-    }
-}
-
-/// Without the address: until it has been checked it may hold credentials.
-impl fmt::Debug for HttpOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpOptions")
-            .field("connect_ms", &self.connect_ms)
-            .field("read_ms", &self.read_ms)
-            .field("total_ms", &self.total_ms)
-            .field("answer_bytes", &self.answer_bytes)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Why [`HttpRemote::new`] refused. None of them shows the address, which may hold credentials.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum HttpSetupError {
-    /// Not an absolute `http` or `https` address.
-    #[error("the address is not an http or https address")]
-    Address,
-    /// `http` to another machine.
-    #[error("the address is not https, and not of this machine")]
-    Insecure,
-    /// A user name or password in the address.
-    #[error("the address holds credentials")]
-    Credentials,
-    /// A query or fragment in the address, to which no path can be added.
-    #[error("the address has a query or a fragment")]
-    QueryOrFragment,
-    /// A deadline or the cap is zero; nothing could ever succeed.
-    #[error("a deadline or the answer cap is zero")]
-    ZeroLimit,
-    /// TLS could not be set up, for example because the machine has no trusted certificates.
-    #[error("TLS could not be set up")]
-    Tls,
-}
+use std::fmt;
 
 /// Keepsync's backend over HTTP. See the [module](self).
 pub struct HttpRemote {
-    options: HttpOptions,
+    transport: Transport,
     sync: Url,
     pull: Url,
     health: Url,
-    #[cfg(not(target_arch = "wasm32"))]
-    tls: rustls::ClientConfig,
-    /// `None` after the network changed, until the next request.
-    client: Mutex<Option<Client>>,
+    trade: Url,
 }
 
 impl HttpRemote {
@@ -129,127 +37,51 @@ impl HttpRemote {
     ///
     /// [`HttpSetupError`] says which rule the options break, or that TLS cannot be set up.
     pub fn new(options: HttpOptions) -> Result<Self, HttpSetupError> {
-        let base = check(&options)?;
-        let below = |path: &str| base.join(path).map_err(|_| HttpSetupError::Address);
-        let remote = Self {
+        let transport = Transport::new(options)?;
+        let below = |path: &str| transport.base().join(path).map_err(|_| HttpSetupError::Address);
+        Ok(Self {
             sync: below(SYNC_PATH)?,
             pull: below(PULL_PATH)?,
             health: below(HEALTH_PATH)?,
-            #[cfg(not(target_arch = "wasm32"))]
-            tls: tls(base.scheme() == "https").map_err(|_| HttpSetupError::Tls)?,
-            client: Mutex::new(None),
-            options,
+            trade: below(TOKEN_PATH)?,
+            transport,
+        })
+    }
+
+    /// Trades a refresh token at the backend, which issues its own: under the same address and the same
+    /// rules of the road as everything else. The new refresh token must be stored before the new access
+    /// token is used; until then the old one may be traded again.
+    ///
+    /// # Errors
+    /// [`Fault::SignIn`] where the backend does not take the refresh token; any other fault says that
+    /// there was no usable answer, and the token is as good as before.
+    pub async fn trade(&self, refresh_token: &str) -> Result<TokenResponse, Fault> {
+        let request = TokenRequest {
+            refresh_token: refresh_token.to_owned(),
         };
-        remote.client().map_err(|_| HttpSetupError::Tls)?;
-        Ok(remote)
+        let received = self.post(&self.trade, None, json(&request)?).await?;
+        classify::trade(&received.head(), received.body.as_body())
     }
 
-    /// The client of the network the device is in now.
-    fn client(&self) -> Result<Client, reqwest::Error> {
-        let mut slot = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = &*slot {
-            return Ok(client.clone());
-        }
-        let client = self.build_client()?;
-        *slot = Some(client.clone());
-        Ok(client)
+    async fn post(&self, url: &Url, token: Option<&Token>, body: Vec<u8>) -> Result<Received, Fault> {
+        let body = Some((HeaderValue::from_static(MEDIA_TYPE), body));
+        let ask = ask(Method::POST, url);
+        self.transport.exchange(Ask { token, body, ..ask }).await
     }
+}
 
-    #[cfg(not(target_arch = "wasm32"))]
-    fn build_client(&self) -> Result<Client, reqwest::Error> {
-        let encrypted = self.sync.scheme() == "https";
-        let builder = Client::builder()
-            .tls_backend_preconfigured(self.tls.clone())
-            .https_only(encrypted)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .connect_timeout(Duration::from_millis(self.options.connect_ms))
-            .pool_max_idle_per_host(2)
-            .user_agent(concat!("keepsync/", env!("CARGO_PKG_VERSION")));
-        // Only this machine is asked without encryption, and no proxy stands before it.
-        if encrypted {
-            builder.build()
-        } else {
-            builder.no_proxy().build()
-        }
-    }
-
-    #[cfg(target_arch = "wasm32")]
-    fn build_client(&self) -> Result<Client, reqwest::Error> {
-        Client::builder().build()
-    }
-
-    /// Sends one request and receives its answer, all within the deadlines and the cap.
-    async fn exchange(&self, url: &Url, token: Option<&Token>, body: Option<Vec<u8>>) -> Result<Received, Fault> {
-        // That the client cannot be built has been ruled out by `new`.
-        let client = self.client().map_err(|_| Fault::Offline)?;
-        let size = body.as_ref().map_or(0, Vec::len);
-        let mut request = match body {
-            Some(body) => client.post(url.clone()).header(CONTENT_TYPE, MEDIA_TYPE).body(body),
-            None => client.get(url.clone()),
-        };
-        request = request
-            .header(ACCEPT, MEDIA_TYPE)
-            .header(PROTOCOL_HEADER, PROTOCOL_VERSION)
-            .timeout(Duration::from_millis(self.options.total_ms));
-        if let Some(token) = token {
-            request = request.header(AUTHORIZATION, bearer(token)?);
-        }
-        let response = self.send(request, size).await?;
-        let mut received = Received {
-            status: response.status().as_u16(),
-            elsewhere: elsewhere(url, &response),
-            headers: response.headers().clone(),
-            body: Arrived::Whole(Vec::new()),
-        };
-        if !(url == &self.health && classify::probe_needs_no_body(&received.head())) {
-            received.body = self.read(response).await;
-        }
-        Ok(received)
-    }
-
-    /// Up to the head of the answer.
-    #[cfg(not(target_arch = "wasm32"))]
-    async fn send(&self, request: RequestBuilder, size: usize) -> Result<Response, Fault> {
-        let upload_ms = u64::try_from(size).unwrap_or(u64::MAX) / SLOWEST_UPLINK;
-        // Connecting has a deadline of its own, and is not to eat up this one.
-        let wait_ms = self
-            .options
-            .connect_ms
-            .saturating_add(self.options.read_ms)
-            .saturating_add(upload_ms);
-        match tokio::time::timeout(Duration::from_millis(wait_ms), request.send()).await {
-            Ok(answer) => answer.map_err(|error| transport(&error)),
-            Err(_) => Err(Fault::Timeout),
-        }
-    }
-
-    /// Up to the head of the answer.
-    #[cfg(target_arch = "wasm32")]
-    async fn send(&self, request: RequestBuilder, _size: usize) -> Result<Response, Fault> {
-        let request = request.fetch_credentials_omit().fetch_cache_no_store();
-        request.send().await.map_err(|error| transport(&error))
-    }
-
-    /// The body of an answer.
-    async fn read(&self, response: Response) -> Arrived {
-        let cap = self.options.answer_bytes;
-        let announced = response.content_length();
-        if announced.is_some_and(|length| usize::try_from(length).map_or(true, |it| it > cap)) {
-            return Arrived::TooLarge;
-        }
-        let mut pieces = Pieces::new(response, self.options.read_ms);
-        let mut body = Vec::new();
-        loop {
-            match pieces.next().await {
-                Ok(Some(piece)) if piece.as_ref().len() > cap - body.len() => {
-                    return Arrived::TooLarge;
-                }
-                Ok(Some(piece)) => body.extend_from_slice(piece.as_ref()),
-                Ok(None) => return Arrived::Whole(body),
-                Err(Broken) => return Arrived::Broken,
-            }
-        }
+fn ask(method: Method, url: &Url) -> Ask<'_> {
+    Ask {
+        method,
+        url,
+        token: None,
+        accept: HeaderValue::from_static(MEDIA_TYPE),
+        header: Some((
+            HeaderName::from_static(PROTOCOL_HEADER),
+            HeaderValue::from_static(PROTOCOL_VERSION),
+        )),
+        body: None,
+        head_is_enough: |_| false,
     }
 }
 
@@ -257,7 +89,7 @@ impl fmt::Debug for HttpRemote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpRemote")
             .field("origin", &self.sync.origin().ascii_serialization())
-            .field("options", &self.options)
+            .field("options", self.transport.options())
             .finish_non_exhaustive()
     }
 }
@@ -273,291 +105,41 @@ impl Remote for HttpRemote {
 
     fn push<'a>(&'a self, token: Option<&'a Token>, batch: PushBatch) -> RemoteFuture<'a, Result<PushAnswer, Fault>> {
         Box::pin(async move {
-            let (asked, request) = sync_request(batch);
+            let request = wire::sync_request(batch);
+            let asked: Vec<_> = request
+                .items
+                .iter()
+                .map(|item| (item.op_id, item.entity_id.clone()))
+                .collect();
             if asked.is_empty() {
-                return Ok(PushAnswer {
-                    results: Vec::new(),
-                    server_time: None,
-                    epoch: None,
-                });
+                return Ok(PushAnswer::default());
             }
-            let received = self.exchange(&self.sync, token, Some(json(&request)?)).await?;
+            let received = self.post(&self.sync, token, json(&request)?).await?;
             classify::push(&received.head(), received.body.as_body(), &asked)
         })
     }
 
     fn pull<'a>(&'a self, token: Option<&'a Token>, request: PullRequest) -> RemoteFuture<'a, Result<PullPage, Fault>> {
         Box::pin(async move {
-            let body = json(&pull_request(&request))?;
-            let received = self.exchange(&self.pull, token, Some(body)).await?;
+            let body = json(&wire::pull_request(&request))?;
+            let received = self.post(&self.pull, token, body).await?;
             classify::pull(&received.head(), received.body.as_body(), &request)
         })
     }
 
     fn probe<'a>(&'a self) -> RemoteFuture<'a, Result<(), Fault>> {
         Box::pin(async move {
-            let received = self.exchange(&self.health, None, None).await?;
+            let ask = Ask {
+                head_is_enough: classify::probe_needs_no_body,
+                ..ask(Method::GET, &self.health)
+            };
+            let received = self.transport.exchange(ask).await?;
             classify::probe(&received.head(), received.body.as_body())
         })
     }
 
     fn network_changed(&self) {
-        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-}
-
-/// An answer, before anybody asks what it means.
-struct Received {
-    status: u16,
-    headers: HeaderMap,
-    elsewhere: bool,
-    body: Arrived,
-}
-
-enum Arrived {
-    Whole(Vec<u8>),
-    Broken,
-    TooLarge,
-}
-
-impl Arrived {
-    fn as_body(&self) -> Body<'_> {
-        match self {
-            Self::Whole(bytes) => Body::Whole(bytes),
-            Self::Broken => Body::Broken,
-            Self::TooLarge => Body::TooLarge,
-        }
-    }
-}
-
-impl Received {
-    fn head(&self) -> Head<'_> {
-        let text = |name: HeaderName| self.headers.get(name).and_then(|it| it.to_str().ok());
-        Head {
-            status: self.status,
-            media_type: text(CONTENT_TYPE),
-            protocol: text(HeaderName::from_static(PROTOCOL_HEADER)),
-            retry_after: text(RETRY_AFTER),
-            date: text(DATE),
-            elsewhere: self.elsewhere,
-        }
-    }
-}
-
-/// The body of an answer in the pieces it comes in.
-#[cfg(not(target_arch = "wasm32"))]
-struct Pieces {
-    response: Response,
-    wait: Duration,
-}
-
-/// The connection ended, or a deadline passed, in the middle of a body.
-struct Broken;
-
-#[cfg(not(target_arch = "wasm32"))]
-impl Pieces {
-    fn new(response: Response, read_ms: u64) -> Self {
-        Self {
-            response,
-            wait: Duration::from_millis(read_ms),
-        }
-    }
-
-    async fn next(&mut self) -> Result<Option<impl AsRef<[u8]> + use<>>, Broken> {
-        match tokio::time::timeout(self.wait, self.response.chunk()).await {
-            Ok(Ok(piece)) => Ok(piece),
-            Ok(Err(_)) | Err(_) => Err(Broken),
-        }
-    }
-}
-
-/// The body of an answer in the pieces it comes in.
-#[cfg(target_arch = "wasm32")]
-struct Pieces<S> {
-    stream: std::pin::Pin<Box<S>>,
-}
-
-#[cfg(target_arch = "wasm32")]
-impl Pieces<()> {
-    #[allow(clippy::new_ret_no_self, reason = "the type of reqwest's stream has no name")]
-    fn new(
-        response: Response,
-        _read_ms: u64,
-    ) -> Pieces<impl futures_core::Stream<Item = reqwest::Result<impl AsRef<[u8]>>>> {
-        Pieces {
-            stream: Box::pin(response.bytes_stream()),
-        }
-    }
-}
-
-#[cfg(target_arch = "wasm32")]
-impl<T: AsRef<[u8]>, S: futures_core::Stream<Item = reqwest::Result<T>>> Pieces<S> {
-    async fn next(&mut self) -> Result<Option<T>, Broken> {
-        std::future::poll_fn(|context| self.stream.as_mut().poll_next(context))
-            .await
-            .transpose()
-            .map_err(|_| Broken)
-    }
-}
-
-/// The base address, ready to have paths added.
-fn check(options: &HttpOptions) -> Result<Url, HttpSetupError> {
-    let mut base = Url::parse(&options.base_url).map_err(|_| HttpSetupError::Address)?;
-    let host = base.host_str().ok_or(HttpSetupError::Address)?;
-    match base.scheme() {
-        "https" => {}
-        "http" if is_this_machine(host) => {}
-        "http" => return Err(HttpSetupError::Insecure),
-        _ => return Err(HttpSetupError::Address),
-    }
-    if !base.username().is_empty() || base.password().is_some() {
-        return Err(HttpSetupError::Credentials);
-    }
-    if base.query().is_some() || base.fragment().is_some() {
-        return Err(HttpSetupError::QueryOrFragment);
-    }
-    if options.connect_ms == 0 || options.read_ms == 0 || options.total_ms == 0 || options.answer_bytes == 0 {
-        return Err(HttpSetupError::ZeroLimit);
-    }
-    // Without the slash the last segment would be replaced instead of added to.
-    if !base.path().ends_with('/') {
-        let path = format!("{}/", base.path());
-        base.set_path(&path);
-    }
-    Ok(base)
-}
-
-/// `host` as [`Url`] writes it: lower case, addresses in their usual form, IPv6 in brackets.
-fn is_this_machine(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|it| it.is_loopback())
-}
-
-/// Trusts what the platform trusts; nobody, where there is no encryption to set up.
-#[cfg(not(target_arch = "wasm32"))]
-fn tls(encrypted: bool) -> Result<rustls::ClientConfig, rustls::Error> {
-    use rustls_platform_verifier::BuilderVerifierExt as _;
-
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(if encrypted {
-        builder.with_platform_verifier()?.with_no_client_auth()
-    } else {
-        // Loading the system's certificates takes time and fails where there are none.
-        builder
-            .with_root_certificates(rustls::RootCertStore::empty())
-            .with_no_client_auth()
-    })
-}
-
-/// The `Authorization` header, marked so that nothing below logs it. A token that cannot stand in
-/// a header is none.
-fn bearer(token: &Token) -> Result<HeaderValue, Fault> {
-    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.secret())).map_err(|_| Fault::SignIn)?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-/// Whether the answer came from another origin, or sends us there.
-fn elsewhere(asked: &Url, response: &Response) -> bool {
-    let location = response.headers().get(reqwest::header::LOCATION);
-    response.url().origin() != asked.origin()
-        || location.is_some_and(|it| {
-            it.to_str()
-                .map_or(true, |location| classify::leads_elsewhere(asked, location))
-        })
-}
-
-/// What it means that no answer came.
-#[cfg(not(target_arch = "wasm32"))]
-fn transport(error: &reqwest::Error) -> Fault {
-    if is_untrusted(error) {
-        Fault::Untrusted
-    } else if error.is_timeout() {
-        Fault::Timeout
-    } else if error.is_connect() {
-        Fault::Offline
-    } else {
-        // The connection broke after (some of) the request had left: the backend may have it.
-        Fault::Timeout
-    }
-}
-
-/// What it means that no answer came. A browser does not say why: a probe has to tell.
-#[cfg(target_arch = "wasm32")]
-fn transport(_: &reqwest::Error) -> Fault {
-    Fault::Timeout
-}
-
-/// Whether the chain of errors holds one about the server's certificate.
-#[cfg(not(target_arch = "wasm32"))]
-fn is_untrusted(error: &(dyn std::error::Error + 'static)) -> bool {
-    use rustls::Error::{InvalidCertRevocationList, InvalidCertificate, NoCertificatesPresented, UnsupportedNameType};
-
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-            return matches!(
-                tls,
-                InvalidCertificate(_) | InvalidCertRevocationList(_) | NoCertificatesPresented | UnsupportedNameType
-            );
-        }
-        // The source of an i/o error is its cause's source; the cause itself is passed over.
-        let inside = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        next = match inside {
-            Some(cause) => Some(cause),
-            None => error.source(),
-        };
-    }
-    false
-}
-
-/// The wire form of a batch, with what its answer is matched by. An item whose body is not JSON
-/// cannot be sent; it stays unanswered and does not keep the others from going.
-fn sync_request(batch: PushBatch) -> (Vec<(Uuid, String)>, SyncRequest) {
-    let items: Vec<SyncItem> = batch.items.into_iter().filter_map(sync_item).collect();
-    let asked = items.iter().map(|item| (item.op_id, item.entity_id.clone())).collect();
-    let request = SyncRequest {
-        user_id: batch.account,
-        device_id: batch.device_id,
-        device_label: batch.device_label,
-        epoch: batch.epoch,
-        items,
-    };
-    (asked, request)
-}
-
-fn sync_item(item: PushItem) -> Option<SyncItem> {
-    let data = match item.body {
-        Some(body) => Some(RawValue::from_string(body).ok()?),
-        None => None,
-    };
-    Some(SyncItem {
-        op_id: item.op,
-        entity_type: item.collection,
-        entity_id: item.id,
-        operation: item.operation,
-        data,
-        version: item.base_version,
-        base_op: item.base_op,
-        after: item.after,
-        replaces: item.replaces,
-        timestamp: item.created_at,
-        hlc: item.hlc,
-    })
-}
-
-fn pull_request(request: &PullRequest) -> keepsync_wire::PullRequest {
-    let cursor = |(collection, cursor): &(String, Option<String>)| Cursor {
-        collection: collection.clone(),
-        cursor: cursor.clone(),
-    };
-    keepsync_wire::PullRequest {
-        user_id: request.account.clone(),
-        device_id: request.device_id.clone(),
-        epoch: request.epoch.clone(),
-        collections: request.cursors.iter().map(cursor).collect(),
-        limit: request.limit,
+        self.transport.network_changed();
     }
 }
 
@@ -569,60 +151,6 @@ fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn refused(base_url: &str) -> Option<HttpSetupError> {
-        HttpRemote::new(HttpOptions::new(base_url)).err()
-    }
-
-    #[test]
-    fn plain_http_is_for_this_machine_only() {
-        for fine in [
-            "https://sync.example.com",
-            "http://localhost:8080",
-            "http://LOCALHOST",
-            "http://127.0.0.1/api",
-            "http://127.9.9.9",
-            "http://[::1]:9",
-        ] {
-            assert_eq!(refused(fine), None, "{fine}");
-        }
-        for insecure in [
-            "http://sync.example.com",
-            "http://localhost.example.com",
-            "http://127.0.0.1.example.com",
-            "http://10.0.2.2",
-            "http://[::2]",
-            "http://0.0.0.0",
-        ] {
-            assert_eq!(refused(insecure), Some(HttpSetupError::Insecure), "{insecure}");
-        }
-        for other in [
-            "",
-            "sync.example.com",
-            "/v1",
-            "ftp://localhost",
-            "file:///etc",
-            "https://",
-        ] {
-            assert_eq!(refused(other), Some(HttpSetupError::Address), "{other}");
-        }
-    }
-
-    #[test]
-    fn the_address_carries_nothing_but_an_address() {
-        for with in ["https://user@example.com", "https://user:secret@example.com"] {
-            assert_eq!(refused(with), Some(HttpSetupError::Credentials), "{with}");
-            assert!(!format!("{:?}", HttpOptions::new(with)).contains("secret"));
-        }
-        for with in ["https://example.com?key=1", "https://example.com/#a"] {
-            assert_eq!(refused(with), Some(HttpSetupError::QueryOrFragment), "{with}");
-        }
-        let zero = HttpOptions {
-            read_ms: 0,
-            ..HttpOptions::new("https://example.com")
-        };
-        assert_eq!(HttpRemote::new(zero).err(), Some(HttpSetupError::ZeroLimit));
-    }
 
     #[test]
     fn paths_are_added_to_the_address_with_or_without_a_slash() {

@@ -16,17 +16,23 @@
 //!    future that never ends would stall the drain.
 //! 4. The token never follows a redirect to another origin and is never logged.
 //!
-//! How the five backends of the seeds fit is worked out in `docs/decisions/0001-remote-port.md`.
+//! Two are built: Keepsync's own wire ([`http`]) and plain REST endpoints ([`rest`]). How the five
+//! backends of the seeds fit is worked out in `docs/decisions/0001-remote-port.md`.
 
 use crate::hlc::Hlc;
 use keepsync_wire::Operation;
 use std::{future::Future, pin::Pin};
 use uuid::Uuid;
 
+pub mod wire;
+#[cfg(feature = "http")]
+mod answer;
 #[cfg(feature = "http")]
 mod classify;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "http")]
+mod transport;
 #[cfg(any(feature = "http", feature = "runtime"))]
 mod token;
 #[cfg(any(feature = "http", feature = "runtime"))]

@@ -112,6 +112,23 @@ fn in_progress(write: &Write<'_>, collection: &str, id: &str, event: SessionEven
 /// [`Error::SessionState`] if there is such a session already; [`Error::Invalid`] for the body;
 /// [`Error::BadCollection`] if `children` is not a child of `collection`.
 pub fn start(write: &mut Write<'_>, collection: &str, children: &str, id: &str, body: &str) -> Result<Written> {
+    let now = write.now.wall_ms;
+    start_at(write, collection, children, id, body, now)
+}
+
+/// As [`start`], for a session that was started elsewhere or earlier, at `started_at` (UTC
+/// milliseconds): one that is brought over from an export.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_at(
+    write: &mut Write<'_>,
+    collection: &str,
+    children: &str,
+    id: &str,
+    body: &str,
+    started_at: i64,
+) -> Result<Written> {
     let shared = write.shared;
     let registered = shared.collections.get(collection)?;
     child_field(write, collection, children)?;
@@ -127,12 +144,12 @@ pub fn start(write: &mut Write<'_>, collection: &str, children: &str, id: &str, 
     )?;
     let mut object = Body::parse_object(body, shared.settings.body_bytes, shared.settings.body_depth)?;
     object.insert("state".to_owned(), Value::from(SessionState::Active.as_str()));
-    object.insert("started_at".to_owned(), Value::from(rfc3339(write.now.wall_ms)));
+    object.insert("started_at".to_owned(), Value::from(rfc3339(started_at)));
     let written = store(write, registered, &id, Kind::Update, object, None)?;
     write
         .conn
         .prepare_cached("INSERT INTO session (collection, id, children, started_at) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![collection, id, children, write.now.wall_ms])?;
+        .execute(params![collection, id, children, started_at])?;
     write.changes.sessions = true;
     Ok(written)
 }
@@ -300,12 +317,27 @@ fn release(write: &mut Write<'_>, id: &str, lane: &str) -> Result<()> {
     Ok(())
 }
 
-fn forget(write: &mut Write<'_>, collection: &str, id: &str) -> Result<()> {
-    write
+/// The session is in progress no longer, if it was.
+pub(crate) fn forget(write: &mut Write<'_>, collection: &str, id: &str) -> Result<()> {
+    let gone = write
         .conn
         .prepare_cached("DELETE FROM session WHERE collection = ?1 AND id = ?2")?
         .execute([collection, id])?;
-    write.changes.sessions = true;
+    write.changes.sessions |= gone > 0;
+    Ok(())
+}
+
+/// Sessions whose records are gone for good, deleted elsewhere, are over here too: a set logged into one
+/// would have no parent.
+pub(crate) fn forget_gone(write: &mut Write<'_>) -> Result<()> {
+    let gone = write
+        .conn
+        .prepare_cached(
+            "DELETE FROM session AS s
+             WHERE NOT EXISTS (SELECT 1 FROM record AS r WHERE r.collection = s.collection AND r.id = s.id)",
+        )?
+        .execute([])?;
+    write.changes.sessions |= gone > 0;
     Ok(())
 }
 

@@ -167,6 +167,8 @@ impl Writer {
                 });
             }
         }
+        // Without it an earlier time is told; nothing else depends on it.
+        let _ = db.keep_synced_at();
         // Before the writer's own connection: the last one moves the log into the file, and a reader
         // cannot.
         if let Some(readers) = readers {

@@ -155,6 +155,7 @@ CREATE TABLE event (
   fields TEXT NOT NULL
 ) STRICT;
 
+PRAGMA application_id = 1263756406;
 PRAGMA user_version = 1;
 
 -- Rows as the first release wrote them: a lifter in the middle of a planned session, with one workout

@@ -140,6 +140,11 @@ impl Reply {
             .with(PROTOCOL_HEADER, PROTOCOL_VERSION)
     }
 
+    /// JSON of an API that is not Keepsync's.
+    pub(crate) fn json(status: u16, json: impl Into<Vec<u8>>) -> Self {
+        Self::new(status, json).with("content-type", MEDIA_TYPE)
+    }
+
     /// Somebody's page.
     pub(crate) fn html(status: u16) -> Self {
         Self::new(status, "<!doctype html><title>Welcome to our network</title>")

@@ -1,5 +1,8 @@
 -- Schema 1. Frozen once released: later changes are later files.
 
+-- Marks a device's file in SQLite's header ("KSdv").
+PRAGMA application_id = 1263756406;
+
 -- What holds for the whole file.
 --   account      the account the file belongs to            written once, on creation
 --   device_id    the installation that wrote last            on opening

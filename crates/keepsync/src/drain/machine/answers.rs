@@ -107,6 +107,7 @@ impl Drain {
                     .unwrap_or(self.settings.throttle_default_ms)
                     .min(self.settings.throttle_cap_ms);
                 self.throttled_until = at.now.tick_ms.saturating_add(wait);
+                self.owed = true;
                 self.end_pass(half, code, at, out);
             }
             Fault::SignIn => self.sign_in(half, at, out),

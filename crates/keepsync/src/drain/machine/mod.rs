@@ -148,6 +148,9 @@ pub struct Drain {
     storage_failed: Option<&'static str>,
     backend_suspect: bool,
     throttled_until: u64,
+    /// A pass was ended or refused by that floor, and is made up for once the floor has passed: what it
+    /// left has no time of its own.
+    owed: bool,
     pull_backoff: Backoff,
     push_backoff: Backoff,
     batch_count: usize,
@@ -180,6 +183,7 @@ impl Drain {
             storage_failed: None,
             backend_suspect: false,
             throttled_until,
+            owed: false,
             pull_backoff: Backoff::default(),
             push_backoff: Backoff::default(),
             requests: 0,

@@ -137,6 +137,7 @@ impl Drain {
         let end = PassEnd {
             report: pass.report.clone(),
             park: if suspect { Vec::new() } else { rejected },
+            started: pass.started,
             duration_ms: at.now.tick_ms.saturating_sub(pass.started),
             throttled_until: (self.throttled_until > at.now.tick_ms).then_some(self.throttled_until),
         };

@@ -459,6 +459,30 @@ fn retry_after_is_a_floor_that_no_tap_passes() {
 }
 
 #[test]
+fn what_was_throttled_goes_when_the_floor_has_passed_though_nobody_asks() {
+    // The push is told to wait; then the pull is; then a new life finds the floor of the one before.
+    for (pulls, stored) in [(false, false), (true, false), (false, true)] {
+        let mut bench = Bench::new(settings());
+        bench.pulls = pulls;
+        bench.write(2);
+        if stored {
+            bench.drain = Drain::new(settings(), Rules::default(), ALL, 100_000);
+            assert!(bench.wake(Trigger::Foreground).is_none());
+        } else {
+            let (request, what) = bench.wake(Trigger::NetworkBack).unwrap();
+            let wait = Fault::Throttled { after_ms: Some(90_000) };
+            assert!(bench.answer(request, faulty(&what, wait)).is_none());
+        }
+        assert!(bench.after(89_999).is_none());
+        let asked = bench.after(1);
+        assert_eq!(kind(&asked), if pulls { "pull" } else { "push" });
+        bench.all_well(asked);
+        assert!(bench.queue.is_empty());
+        assert_eq!(bench.timer, None, "and that was all of it");
+    }
+}
+
+#[test]
 fn retry_after_is_capped_and_has_a_default() {
     for (said, expected) in [(None, 60_000), (Some(u64::MAX), 24 * 60 * 60_000)] {
         let mut bench = Bench::new(settings());

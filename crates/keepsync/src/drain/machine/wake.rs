@@ -32,6 +32,7 @@ impl Drain {
             return;
         }
         if let Some(refusal) = self.refusal(trigger, at) {
+            self.owed |= self.throttled_until > at.now.tick_ms;
             out.push(Instruction::Finished(refusal));
             return;
         }
@@ -104,6 +105,7 @@ impl Drain {
         };
         self.cancelled = false;
         self.fresh_writes = false;
+        self.owed = false;
         self.write_due = None;
         self.pass = Some(Pass {
             trigger,
@@ -159,6 +161,7 @@ impl Drain {
             after(self.next_interval, pull_gate),
             retry_pull,
             retry_push,
+            self.owed.then_some(self.throttled_until),
         ]
         .into_iter()
         .flatten()
@@ -179,7 +182,7 @@ impl Drain {
             return self.probe(Trigger::Timer, out);
         }
         let due = |tick: Option<u64>| tick.is_some_and(|tick| tick <= at.now.tick_ms);
-        let only_writes = due(self.write_due) && !due(self.next_interval) && self.pull_backoff.until == 0;
+        let only_writes = due(self.write_due) && !due(self.next_interval) && !self.owed && self.pull_backoff.until == 0;
         self.next_due = None;
         self.release_or_begin(if only_writes { Trigger::Write } else { Trigger::Timer }, at, out);
     }

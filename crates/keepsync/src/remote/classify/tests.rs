@@ -1,7 +1,16 @@
 //! Every status with every shape of body, and the rules that need more than a table.
 
 use super::*;
-use crate::hlc::Hlc;
+use crate::{
+    hlc::Hlc,
+    remote::{
+        Outcome,
+        answer::{self, MIN_WAIT_MS, leads_elsewhere},
+        wire::{MAX_TEXT, MAX_WAIT_MS},
+    },
+};
+use keepsync_wire::PROTOCOL_VERSION;
+use reqwest::Url;
 
 const JSON: Option<&str> = Some("application/json");
 const HTML: Option<&str> = Some("text/html; charset=utf-8");
@@ -226,7 +235,7 @@ fn a_forbidden_request_is_a_sign_in_only_if_the_backend_names_the_token() {
 #[test]
 fn retry_after_is_read_in_both_its_forms_and_by_the_answers_own_clock() {
     let wait = |retry_after, date| {
-        super::retry_after(&Head {
+        answer::retry_after(&Head {
             retry_after,
             date,
             ..ours(429)

@@ -2,6 +2,10 @@
 //! `sync_success`), and one bundle to attach to a bug report. None of it holds what the user wrote,
 //! and none of it makes a commit of its own: it rides on the transaction it tells of.
 
+mod examine;
+
+pub use examine::{Examination, Problem};
+
 use crate::{
     db::{Read, Write},
     drain::{HalfResult, Report},
@@ -119,6 +123,15 @@ pub(crate) fn pass_ended(write: &mut Write<'_>, report: &Report, parked: u64, du
 }
 
 impl Read<'_> {
+    /// When the last drain ended whose halves both worked, as the file knows: UTC milliseconds, also of
+    /// an earlier process. A drain that had nothing to write is known here once the file was closed.
+    ///
+    /// # Errors
+    /// Only those of the file.
+    pub fn last_synced_at(&self) -> Result<Option<i64>> {
+        self.meta("synced_at")
+    }
+
     /// Counters since the file was made.
     ///
     /// # Errors
