@@ -32,6 +32,8 @@ mod classify;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "http")]
+pub mod rest;
+#[cfg(feature = "http")]
 mod transport;
 #[cfg(any(feature = "http", feature = "runtime"))]
 mod token;
