@@ -12,6 +12,9 @@
 //! steps on real SQLite files. What is simulated is the runner around them (clock, disk, network,
 //! process), the people, and the server, which is the wire's contract in memory ([`server`]).
 //!
+//! With the feature `proxy` there is also a proxy that breaks connections between real processes
+//! (`proxy`), for demonstrations and for tests that kill.
+//!
 //! [`oracle`] keeps its own notes of what the app was told. [`bug`] plants bugs, each of which must
 //! be caught.
 
@@ -23,6 +26,8 @@ mod finish;
 pub mod inspect;
 mod net;
 pub mod oracle;
+#[cfg(feature = "proxy")]
+pub mod proxy;
 pub mod rng;
 mod runner;
 pub mod server;
