@@ -1,0 +1,58 @@
+//! The collections this command knows: those of a training app.
+
+use keepsync::{
+    Result,
+    collection::{Collection, Collections},
+    conflict::Policy,
+};
+
+/// Their names, in the order in which a reader meets them.
+pub(crate) const NAMES: [&str; 7] = [
+    WORKOUT,
+    SET_LOG,
+    "exercise",
+    "progression",
+    "recovery",
+    "user_profile",
+    "volume",
+];
+/// Sessions.
+pub(crate) const WORKOUT: &str = "workout";
+/// The children of a workout.
+pub(crate) const SET_LOG: &str = "set_log";
+
+/// The collections of children: their parents, and the field that holds the parent's id.
+pub(crate) const PARENTS: [(&str, &str, &str); 1] = [(SET_LOG, WORKOUT, "workout_id")];
+/// The kinds of session: a collection and that of its children.
+pub(crate) const SESSIONS: [(&str, &str); 1] = [(WORKOUT, SET_LOG)];
+
+pub(crate) fn collections() -> Result<Collections> {
+    let [(set_log, parent, field)] = PARENTS;
+    Collections::new([
+        Collection::new(WORKOUT, Policy::Ask).priority(10),
+        Collection::new(set_log, Policy::ClientWins)
+            .child_of(parent, field)
+            .priority(10),
+        // Pulled by all, and written by whoever fills the library.
+        Collection::new("exercise", Policy::ServerWins),
+        Collection::new("progression", Policy::Ask),
+        // Meant to be settled per muscle and by the greater value (`lww_per`, `merge_max`), which the
+        // core does not have yet; the later write stands until then.
+        Collection::new("recovery", Policy::LastWriteWins),
+        Collection::new("user_profile", Policy::LastWriteWins),
+        Collection::new("volume", Policy::LastWriteWins),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_of_collections_is_what_is_registered() {
+        let registered = collections().unwrap();
+        let mut names = NAMES;
+        names.sort_unstable();
+        assert!(registered.iter().map(Collection::name).eq(names));
+    }
+}
