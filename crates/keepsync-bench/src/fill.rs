@@ -50,7 +50,7 @@ pub(crate) fn ready_sets(session: &str, first: usize, count: usize) -> Vec<Ready
 }
 
 /// Sets with slots of their own, numbered from `first` on.
-fn sets(first: usize, count: usize) -> Vec<Set> {
+pub(crate) fn sets(first: usize, count: usize) -> Vec<Set> {
     let numbered = |(n, set): (usize, &Set)| Set {
         slot: format!("{}/{}", set.slot, first + n),
         ..set.clone()

@@ -8,10 +8,12 @@
 mod checks;
 mod child;
 mod data;
+mod drain;
 mod fill;
 mod measure;
 mod ours;
 mod report;
+mod serve;
 mod store;
 mod yardstick;
 
@@ -94,6 +96,11 @@ fn main() -> ExitCode {
             1,
         );
     }
+    if let [first, folder] = &arguments[..]
+        && first == "--serve"
+    {
+        return exit(serve::main(std::path::Path::new(folder)), 1);
+    }
     match parse(&arguments) {
         Err(error) => exit(Err(format!("{error}; see --help").into()), 2),
         Ok(None) => exit(say(&format!("{USAGE} {}\n", names())), 1),
@@ -117,8 +124,9 @@ fn exit(outcome: Outcome<()>, code: u8) -> ExitCode {
 }
 
 /// A reader that has seen enough and closed the pipe is no failure.
-fn say(text: &str) -> Outcome<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
+pub(crate) fn say(text: &str) -> Outcome<()> {
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
     }

@@ -3,6 +3,7 @@
 use crate::{
     Outcome,
     data::Set,
+    drain::ACCOUNT,
     fill::{PULLED_FROM, Row},
 };
 use keepsync::{
@@ -16,8 +17,6 @@ use keepsync::{
     session,
 };
 use std::path::Path;
-
-const ACCOUNT: &str = "lifter@example.org";
 
 /// As many collections as an app has; the benchmarks use the first two.
 fn collections(by_date: bool) -> Outcome<Collections> {
@@ -89,6 +88,14 @@ impl Ours {
 
     pub(crate) fn get(&self, id: &str) -> Outcome<Option<Record>> {
         Ok(self.0.read(|read| read.get("set_log", id))?)
+    }
+
+    /// The body of a session.
+    pub(crate) fn workout(&self, session: &str) -> Outcome<String> {
+        let record = self.0.read(|read| read.get("workout", session))?;
+        record
+            .and_then(|record| record.body)
+            .ok_or_else(|| "a session is missing".into())
     }
 
     /// Fifty by date, from a date on if one is given.

@@ -11,6 +11,7 @@ use std::{
     sync::LazyLock,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
+use uuid::Uuid;
 
 const SCHEMA: &str = "
     CREATE TABLE record (
@@ -73,6 +74,24 @@ pub(crate) struct Pulled<'a> {
     pub(crate) device: &'a str,
 }
 
+/// A row of the queue.
+pub(crate) struct Queued {
+    pub(crate) seq: i64,
+    pub(crate) op: Uuid,
+    pub(crate) collection: String,
+    pub(crate) record: String,
+    pub(crate) kind: String,
+    pub(crate) body: String,
+    pub(crate) created_at: i64,
+}
+
+/// A row of the queue that the server took.
+pub(crate) struct Taken {
+    pub(crate) seq: i64,
+    pub(crate) record: String,
+    pub(crate) version: i64,
+}
+
 pub(crate) struct Yardstick(Connection);
 
 impl Yardstick {
@@ -131,6 +150,63 @@ impl Yardstick {
             .prepare_cached("INSERT INTO queue (op, record, kind, body, created_at) VALUES (?1, ?2, 'upsert', ?3, ?4)")?
             .execute(params![operation_id(now)?, id, body, now])?;
         Ok(())
+    }
+
+    /// A change of a session itself, as `log_set` is one of a set.
+    pub(crate) fn enqueue_session(&self, session: &str, body: &str, kind: &str) -> Outcome<()> {
+        let now = now_ms();
+        self.begin()?;
+        self.0
+            .prepare_cached(
+                "INSERT INTO record (id, collection, body, version, state, created_at, updated_at)
+                 VALUES (?1, 'workout', ?2, 0, 1, ?3, ?3)
+                 ON CONFLICT (id) DO UPDATE SET body = excluded.body, state = 1, updated_at = excluded.updated_at",
+            )?
+            .execute(params![session, body, now])?;
+        self.0
+            .prepare_cached("INSERT INTO queue (op, record, kind, body, created_at) VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .execute(params![operation_id(now)?, session, kind, body, now])?;
+        self.commit()
+    }
+
+    /// The oldest of the queue.
+    pub(crate) fn queued(&self, count: usize) -> Outcome<Vec<Queued>> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT seq, op, record, kind, body, created_at FROM queue ORDER BY seq LIMIT ?1")?;
+        let rows = statement.query_map([count as i64], |row| {
+            let kind: String = row.get(3)?;
+            Ok(Queued {
+                seq: row.get(0)?,
+                op: Uuid::from_bytes(row.get(1)?),
+                collection: if kind == "upsert" { "set_log" } else { "workout" }.to_owned(),
+                record: row.get(2)?,
+                kind,
+                body: row.get(4)?,
+                created_at: row.get(5)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// They have arrived. `marked`: the documents are told so too; without it they stay unsent in the
+    /// app's eyes, and a pull leaves them alone for ever.
+    pub(crate) fn arrived(&self, taken: &[Taken], marked: bool) -> Outcome<()> {
+        self.begin()?;
+        {
+            let mut delete = self.0.prepare_cached("DELETE FROM queue WHERE seq = ?1")?;
+            let mut mark = self
+                .0
+                .prepare_cached("UPDATE record SET version = ?2, state = 0, synced_at = ?3 WHERE id = ?1")?;
+            let now = now_ms();
+            for taken in taken {
+                delete.execute([taken.seq])?;
+                if marked {
+                    mark.execute(params![taken.record, taken.version, now])?;
+                }
+            }
+        }
+        self.commit()
     }
 
     /// One page of a pull, with its cursor. Rows with unsent changes are left alone.
