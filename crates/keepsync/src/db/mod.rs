@@ -137,8 +137,8 @@ pub(crate) struct Shared {
 pub enum Durability {
     /// On the disk when it returns: every write of the user.
     Full,
-    /// Consistent, but the last ones may be missing after a power cut: pulled pages, which come
-    /// again.
+    /// Consistent, but the last ones may be missing after a power cut: pulled pages and answers, which
+    /// come again.
     Normal,
 }
 
