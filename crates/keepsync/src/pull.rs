@@ -290,7 +290,7 @@ pub(crate) fn prune_journal(write: &mut Write<'_>) -> Result<()> {
         .conn
         .prepare_cached(
             "DELETE FROM journal WHERE n < coalesce((SELECT min(n) FROM journal WHERE acked_at >=
-             (SELECT max(acked_at) FROM journal) - ?1), 0)",
+             (SELECT acked_at FROM journal ORDER BY n DESC LIMIT 1) - ?1), 0)",
         )?
         .execute([settings.journal_ms])?;
     Ok(())

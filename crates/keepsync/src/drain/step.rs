@@ -169,7 +169,7 @@ fn let_go(write: &mut Write<'_>, release: Release) -> Result<()> {
     };
     let freed = write
         .conn
-        .prepare_cached("UPDATE entry SET next_tick = 0 WHERE state = 0 AND next_tick >= ?1")?
+        .prepare_cached("UPDATE entry SET next_tick = 0 WHERE state = 0 AND next_tick > 0 AND next_tick >= ?1")?
         .execute([from])?;
     write.changes.queue |= freed > 0;
     Ok(())

@@ -87,10 +87,15 @@ pub(crate) fn settle(write: &mut Write<'_>, flight: &Flight, answer: &PushAnswer
         }
     }
     let alone = alone(write.conn, flight)?;
+    let alone_at = |seq: i64| {
+        let at = alone.binary_search_by_key(&seq, |entry| entry.seq).ok()?;
+        alone.get(at)
+    };
     let mut arrivals = Arrivals::new(write.conn)?;
     let mut arrived = Vec::with_capacity(alone.len());
     for &(seq, op) in &flight.items {
-        if let (Some(Outcome::Accepted(accepted)), Some(entry)) = (results.get(&op), alone.get(&op))
+        if let (Some(Outcome::Accepted(accepted)), Some(entry)) =
+            (results.get(&op), alone_at(seq).filter(|entry| entry.op == op))
             && arrivals.take(write, entry, accepted, answer.epoch.as_deref())?
         {
             arrived.push(seq);
@@ -146,26 +151,28 @@ pub(crate) fn settle(write: &mut Write<'_>, flight: &Flight, answer: &PushAnswer
 /// the flight does not touch it.
 struct Alone {
     seq: i64,
+    op: Uuid,
     collection: String,
     id: String,
     hlc: i64,
 }
 
-fn alone(conn: &Connection, flight: &Flight) -> Result<HashMap<Uuid, Alone>> {
+/// In the order of `seq`.
+fn alone(conn: &Connection, flight: &Flight) -> Result<Vec<Alone>> {
     let mut statement = conn.prepare_cached(
-        "SELECT op, seq, collection, id, hlc FROM entry
+        "SELECT seq, op, collection, id, hlc FROM entry
          WHERE seq IN (SELECT value FROM json_each(?1)) AND state = 0 AND kind <> 'delete'
          AND NOT EXISTS (SELECT 1 FROM entry other WHERE other.lane = entry.lane AND other.id = entry.id
-                         AND other.seq <> entry.seq)",
+                         AND other.seq <> entry.seq) ORDER BY seq",
     )?;
     let rows = statement.query_map([seq_list(flight.items.iter().map(|(seq, _)| *seq))], |row| {
-        let alone = Alone {
-            seq: row.get(1)?,
+        Ok(Alone {
+            seq: row.get(0)?,
+            op: Uuid::from_bytes(row.get(1)?),
             collection: row.get(2)?,
             id: row.get(3)?,
             hlc: row.get(4)?,
-        };
-        Ok((Uuid::from_bytes(row.get(0)?), alone))
+        })
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

@@ -63,6 +63,7 @@ CREATE TABLE entry (
   created_at     INTEGER NOT NULL          -- UTC ms
 ) STRICT;
 CREATE INDEX entry_lane ON entry (lane, id);
+CREATE INDEX entry_later ON entry (next_tick) WHERE next_tick > 0;
 
 -- Acknowledged operations, for a server that is restored from a backup. Bounded.
 CREATE TABLE journal (
