@@ -474,3 +474,6 @@ pub(crate) fn park(write: &mut Write<'_>, rejection: &Rejection) -> Result<bool>
     record::settle_state(write, &head.collection, &head.id)?;
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests;

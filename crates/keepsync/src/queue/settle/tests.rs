@@ -1,0 +1,240 @@
+//! The short way of an arrival ([`Arrivals`]) must come to the same as the long one ([`accept`]). The
+//! backend telling the body it stored forces the long way; where that is the body that was sent, nothing
+//! else may differ.
+
+use super::*;
+use crate::{
+    OpenOptions, Place,
+    collection::{Collection, Collections, OnRejected},
+    conflict::Policy,
+    db::Db,
+    env::Env,
+    queue,
+    remote::{PullPage, RemoteChange},
+    settings::Settings,
+};
+use rusqlite::types::Value;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+/// Time stands still, and chance repeats itself: two devices that do the same are the same.
+#[derive(Default)]
+struct Still(AtomicU64);
+
+impl Env for Still {
+    fn wall_ms(&self) -> i64 {
+        1_763_600_000_000
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        0
+    }
+
+    fn random(&self) -> [u8; 16] {
+        u128::from(self.0.fetch_add(1, Relaxed)).to_le_bytes()
+    }
+}
+
+fn device() -> Db {
+    let collections = [
+        Collection::new("workout", Policy::LastWriteWins).on_rejected(OnRejected::ParkEntry),
+        Collection::new("plan", Policy::Ask),
+        Collection::new("set_log", Policy::ClientWins).child_of("workout", "workout_id"),
+    ];
+    Db::open(OpenOptions {
+        place: Place::Memory,
+        account: "lifter".to_owned(),
+        device_id: Some("device".to_owned()),
+        collections: Collections::new(collections).unwrap(),
+        settings: Settings::default(),
+        env: Arc::new(Still::default()),
+    })
+    .unwrap()
+}
+
+fn put(db: &mut Db, id: &str, body: &str) {
+    db.write(|write| record::put(write, "workout", id, body)).unwrap();
+}
+
+fn seqs(db: &Db) -> Vec<i64> {
+    let entries = db.read(|read| read.entries(i64::MIN, 100)).unwrap();
+    entries.iter().map(|entry| entry.seq).collect()
+}
+
+fn send(db: &mut Db, seqs: &[i64]) -> PushBatch {
+    db.write(|write| queue::claim(write, seqs)).unwrap().0
+}
+
+/// All of it was taken; the backend tells the bodies it stored, or does not.
+fn all_taken(batch: &PushBatch, first_version: i64, told: bool) -> PushAnswer {
+    let taken = |(version, item): (i64, &crate::remote::PushItem)| {
+        let accepted = Accepted {
+            version,
+            change: version,
+            server_id: Some(format!("server-{}", item.id)),
+            body: item.body.clone().filter(|_| told),
+            updated_at: Some(1_763_600_005_000),
+        };
+        (item.op, Outcome::Accepted(accepted))
+    };
+    PushAnswer {
+        results: (first_version..).zip(&batch.items).map(taken).collect(),
+        server_time: None,
+        epoch: Some("e1".to_owned()),
+    }
+}
+
+fn settle_with(db: &mut Db, flight: &Flight, answer: &PushAnswer) -> SettleReport {
+    db.write(|write| settle(write, flight, answer)).unwrap().0
+}
+
+/// Records, queue, journal and conflicts, every column.
+fn dump(db: &Db) -> Vec<Vec<Value>> {
+    let table = |name: &str| {
+        db.read(|read| {
+            let mut statement = read.conn.prepare(&format!("SELECT * FROM {name} ORDER BY 1"))?;
+            let columns = statement.column_count();
+            let rows = statement.query_map([], |row| (0..columns).map(|column| row.get(column)).collect())?;
+            Ok(rows.collect::<rusqlite::Result<Vec<Vec<Value>>>>()?)
+        })
+        .unwrap()
+    };
+    ["record", "entry", "journal", "conflict"]
+        .into_iter()
+        .flat_map(table)
+        .collect()
+}
+
+/// Refused in an earlier flight, while a later write was made: with `ParkEntry` that one goes on alone.
+fn behind_a_parked_one(db: &mut Db) -> PushBatch {
+    put(db, "w", r#"{"n":1}"#);
+    let refused = send(db, &[1]);
+    put(db, "w", r#"{"n":2}"#);
+    let rejection = Rejection {
+        seq: 1,
+        op: refused.items[0].op,
+        code: "validation".to_owned(),
+        message: String::new(),
+    };
+    db.write(|write| park(write, &rejection)).unwrap();
+    send(db, &[2])
+}
+
+type Story = fn(&mut Db) -> PushBatch;
+
+const STORIES: [(&str, Story); 9] = [
+    ("a creation", |db| {
+        put(db, "w", r#"{"n":1}"#);
+        send(db, &[1])
+    }),
+    ("a child with its parent", |db| {
+        put(db, "w", r#"{"n":1}"#);
+        db.write(|write| record::put(write, "set_log", "s", r#"{"workout_id":"w"}"#))
+            .unwrap();
+        send(db, &[1, 2])
+    }),
+    ("two of one record", |db| {
+        put(db, "w", r#"{"n":1}"#);
+        send(db, &[1]);
+        put(db, "w", r#"{"n":2}"#);
+        send(db, &[1, 2])
+    }),
+    ("an edit while it was away", |db| {
+        put(db, "w", r#"{"n":1}"#);
+        let batch = send(db, &[1]);
+        put(db, "w", r#"{"n":2}"#);
+        batch
+    }),
+    ("an edit while it was away, thrown away again", |db| {
+        put(db, "w", r#"{"n":1}"#);
+        let batch = send(db, &[1]);
+        put(db, "w", r#"{"n":2}"#);
+        let later = db.read(|read| read.entries(1, 1)).unwrap().remove(0);
+        db.write(|write| queue::discard(write, later.op, false)).unwrap();
+        batch
+    }),
+    ("a deletion while it was away", |db| {
+        put(db, "w", r#"{"n":1}"#);
+        let batch = send(db, &[1]);
+        db.write(|write| record::delete(write, "workout", "w")).unwrap();
+        batch
+    }),
+    ("a newer version came while it was away", |db| {
+        put(db, "w", r#"{"n":1}"#);
+        let batch = send(db, &[1]);
+        let version = RemoteVersion {
+            body: Some(r#"{"n":9}"#.to_owned()),
+            version: 40,
+            device_id: "tablet".to_owned(),
+            ..RemoteVersion::default()
+        };
+        let page = PullPage {
+            epoch: Some("e1".to_owned()),
+            changes: vec![RemoteChange {
+                collection: "workout".to_owned(),
+                id: "w".to_owned(),
+                version,
+            }],
+            ..PullPage::default()
+        };
+        db.write(|write| crate::pull::apply(write, page)).unwrap();
+        batch
+    }),
+    ("a parked write before it", behind_a_parked_one),
+    ("a conflict, before a first attempt's late answer", |db| {
+        db.write(|write| record::put(write, "plan", "p", r#"{"n":1}"#)).unwrap();
+        let batch = send(db, &[1]);
+        let theirs = RemoteVersion {
+            body: Some(r#"{"n":9}"#.to_owned()),
+            version: 3,
+            device_id: "tablet".to_owned(),
+            ..RemoteVersion::default()
+        };
+        let met = PushAnswer {
+            results: vec![(batch.items[0].op, Outcome::Conflict(theirs))],
+            server_time: None,
+            epoch: Some("e1".to_owned()),
+        };
+        let report = settle_with(db, &Flight::from(&batch), &met);
+        assert_eq!(report.conflicts, 1);
+        batch
+    }),
+];
+
+#[test]
+fn the_short_way_of_an_arrival_comes_to_the_same_as_the_long_one() {
+    for (story, play) in STORIES {
+        let [short, long] = [false, true].map(|told| {
+            let mut db = device();
+            let batch = play(&mut db);
+            let report = settle_with(&mut db, &Flight::from(&batch), &all_taken(&batch, 7, told));
+            assert_eq!(report.accepted, batch.items.len() as u64, "{story}");
+            dump(&db)
+        });
+        assert_eq!(short, long, "{story}");
+    }
+}
+
+#[test]
+fn a_record_with_a_parked_write_stays_parked_when_a_later_one_arrives() {
+    let mut db = device();
+    let batch = behind_a_parked_one(&mut db);
+    settle_with(&mut db, &Flight::from(&batch), &all_taken(&batch, 1, false));
+    assert_eq!(seqs(&db), [1]);
+    let record = db.read(|read| read.get("workout", "w")).unwrap().unwrap();
+    assert_eq!(record.state, record::RecordState::Parked);
+}
+
+#[test]
+fn an_answer_to_an_operation_that_is_not_there_any_more_settles_nothing() {
+    let mut db = device();
+    put(&mut db, "w", r#"{"n":1}"#);
+    let mut batch = send(&mut db, &[1]);
+    let before = dump(&db);
+    batch.items[0].op = Uuid::from_u128(1);
+    let report = settle_with(&mut db, &Flight::from(&batch), &all_taken(&batch, 1, false));
+    assert_eq!(report.accepted, 0);
+    assert_eq!(dump(&db), before);
+}
