@@ -23,7 +23,8 @@
 //!
 //! **2. Open the account's store**, on a tokio runtime. Without a backend everything local works. A
 //! backend is a [`Remote`](remote::Remote): Keepsync's own wire over HTTP is
-//! [`HttpRemote`](remote::http::HttpRemote), and the app's sign-in is a
+//! [`HttpRemote`](remote::http::HttpRemote), plain endpoints are a
+//! [`RestRemote`](remote::rest::RestRemote), and the app's sign-in is a
 //! [`TokenProvider`](remote::TokenProvider).
 //!
 //! **3. Write.** Each call is one transaction: the record and its queue entry, or neither.
