@@ -201,7 +201,9 @@ impl Oracle {
             seen.deleted.insert(key.clone());
         }
         if let Some(new) = new.filter(|_| !merged) {
-            if !seen.markers.insert(new.to_owned()) {
+            // A session in progress that another device deleted may be brought back as it was.
+            let brought_back = applied.replaced.is_none() && seen.deleted.contains(key);
+            if !seen.markers.insert(new.to_owned()) && !brought_back {
                 return broken(
                     "once",
                     format!("{new} was applied twice, the second time as {}", applied.op),

@@ -11,6 +11,8 @@ pub struct Changes {
     pub queue: bool,
     /// Whether a conflict was opened, refreshed or settled.
     pub conflicts: bool,
+    /// Whether there is something to tell, or less.
+    pub notices: bool,
     /// Whether a session was started, changed or ended.
     pub sessions: bool,
     /// Whether an entry was made that can go out now.
@@ -27,6 +29,7 @@ impl Changes {
         self.collections.extend(other.collections);
         self.queue |= other.queue;
         self.conflicts |= other.conflicts;
+        self.notices |= other.notices;
         self.sessions |= other.sessions;
         self.sendable |= other.sendable;
     }

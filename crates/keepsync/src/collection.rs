@@ -64,6 +64,7 @@ pub struct Collection {
     pub(crate) first_sync: FirstSync,
     pub(crate) on_rejected: OnRejected,
     pub(crate) deletes: bool,
+    pub(crate) announces: bool,
 }
 
 /// Fields that belong together, with a policy of their own.
@@ -97,6 +98,7 @@ impl Collection {
             first_sync: FirstSync::NotRequired,
             on_rejected: OnRejected::ParkLane,
             deletes: true,
+            announces: false,
         }
     }
 
@@ -167,6 +169,14 @@ impl Collection {
     #[must_use]
     pub fn without_deletes(mut self) -> Self {
         self.deletes = false;
+        self
+    }
+
+    /// The user is told when the server changes these: definitions the app is built on, such as an exercise
+    /// library. One notice however many changed; the first pull tells nothing.
+    #[must_use]
+    pub fn announce_changes(mut self) -> Self {
+        self.announces = true;
         self
     }
 

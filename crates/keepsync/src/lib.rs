@@ -106,6 +106,7 @@ pub mod session;
 pub mod record;
 pub mod queue;
 pub mod change;
+pub mod notice;
 pub mod drain;
 pub mod remote;
 mod pull;

@@ -16,6 +16,7 @@ use crate::{
     db::{Read, Write},
     diagnostics,
     error::{Error, Result},
+    notice::{self, NoticeKind},
     queue::Kind,
     record,
     remote::{PullPage, PullRequest, RemoteChange},
@@ -62,6 +63,7 @@ pub(crate) fn apply(write: &mut Write<'_>, page: PullPage) -> Result<bool> {
         }
     }
     let mut generations = Generations::default();
+    let mut announced = BTreeSet::new();
     for name in &page.whole {
         start_over(write, name)?;
     }
@@ -71,8 +73,18 @@ pub(crate) fn apply(write: &mut Write<'_>, page: PullPage) -> Result<bool> {
         };
         if collection.pulls() {
             let generation = generations.of(write, &change.collection)?;
+            let before = match collection.announces && !announced.contains(&change.collection) {
+                true => shown(write, change)?,
+                false => None,
+            };
             apply_one(write, change, generation, page.server_time)?;
+            if before.is_some_and(|before| before != change.version.body) {
+                announced.insert(change.collection.clone());
+            }
         }
+    }
+    for name in &announced {
+        notice::add(write, NoticeKind::DefinitionsChanged, (name, ""), "")?;
     }
     for (name, cursor) in &page.cursors {
         if write
@@ -116,6 +128,17 @@ impl Generations {
         self.0.insert(collection.to_owned(), generation);
         Ok(generation)
     }
+}
+
+/// What the app shows of a record whose collection has been pulled whole before: what differs from it is
+/// news. `None`: nothing is.
+fn shown(write: &Write<'_>, change: &RemoteChange) -> Result<Option<Option<String>>> {
+    let mut statement = write
+        .conn
+        .prepare_cached("SELECT (SELECT body FROM record WHERE collection = ?1 AND id = ?2) FROM pull WHERE collection = ?1 AND first_done = 1")?;
+    Ok(statement
+        .query_row([&change.collection, &change.id], |row| row.get(0))
+        .optional()?)
 }
 
 /// A record that is clean here is replaced in one statement; all else is [`conflict::meet`]'s.

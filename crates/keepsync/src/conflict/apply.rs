@@ -7,9 +7,11 @@ use crate::{
     diagnostics,
     error::Result,
     hlc::Hlc,
+    notice::{self, NoticeKind},
     queue::{self, EntryState, Head, Kind, heads_of},
     record::{self, Base, Row, find, insert_confirmed},
     remote::{Accepted, RemoteVersion},
+    session,
 };
 use rusqlite::params;
 
@@ -61,6 +63,10 @@ pub(crate) fn meet(
         };
         row = current;
     }
+    let defended = entries.is_empty() && remote.body.is_none() && session::defend(write, &mut row, &remote.device_id)?;
+    if defended {
+        entries = heads_of(write.conn, collection, id, row.lane())?;
+    }
     if entries.is_empty() {
         row.confirm(write, remote, false, seen)?;
         return record::settle_state(write, collection, id);
@@ -74,7 +80,9 @@ pub(crate) fn meet(
     if fate_open {
         return record::settle_state(write, collection, id);
     }
-    let action = decide(write, collection, &known_base, &local, remote)?;
+    // What is defended equals its base, and is an edit all the same.
+    let planned_on = if defended { &Base::None } else { &known_base };
+    let action = decide(write, collection, planned_on, &local, remote)?;
     carry_out(write, action, local, row, entries, known_base, remote)?;
     record::settle_state(write, collection, id)
 }
@@ -156,6 +164,9 @@ fn carry_out(
         Action::LoseLocal => {
             lose_local(write)?;
             diagnostics::lost(write, &row, remote.body.is_none())?;
+            if remote.body.is_none() {
+                notice::add(write, NoticeKind::EditLostToDelete, key, &remote.device_id)?;
+            }
             drop_entries(write, &entries)?;
         }
         Action::KeepLocal => rebase(write, &entries, remote)?,

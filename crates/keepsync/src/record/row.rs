@@ -280,7 +280,11 @@ impl Row {
             self.base_hlc = None;
         }
         self.state = worst.unwrap_or(RecordState::Synced);
-        self.store(write)
+        self.store(write)?;
+        match self.body {
+            None if worst.is_none() => crate::session::forget(write, &self.collection, &self.id),
+            _ => Ok(()),
+        }
     }
 
     /// Writes all that can change.

@@ -26,8 +26,9 @@ use crate::{
     collection::{Collection, Sending},
     db::{NAMESPACE, Read, Write},
     error::{Error, Result},
-    queue::Kind,
-    record::{self, Local, Mutation, Record, Written, find, write_local},
+    notice::{self, NoticeKind},
+    queue::{self, Append, Kind},
+    record::{self, Local, Mutation, Record, RecordState, Row, Written, find, write_local},
 };
 use machine::transition;
 use rusqlite::{OptionalExtension, params};
@@ -330,15 +331,50 @@ pub(crate) fn forget(write: &mut Write<'_>, collection: &str, id: &str) -> Resul
 /// Sessions whose records are gone for good, deleted elsewhere, are over here too: a set logged into one
 /// would have no parent.
 pub(crate) fn forget_gone(write: &mut Write<'_>) -> Result<()> {
-    let gone = write
-        .conn
-        .prepare_cached(
-            "DELETE FROM session AS s
+    let gone: Vec<(String, String)> = {
+        let mut statement = write.conn.prepare_cached(
+            "SELECT collection, id FROM session AS s
              WHERE NOT EXISTS (SELECT 1 FROM record AS r WHERE r.collection = s.collection AND r.id = s.id)",
-        )?
-        .execute([])?;
-    write.changes.sessions |= gone > 0;
+        )?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect::<rusqlite::Result<_>>()?
+    };
+    for (collection, id) in gone {
+        notice::add(write, NoticeKind::SessionDeletedElsewhere, (&collection, &id), "")?;
+        forget(write, &collection, &id)?;
+    }
     Ok(())
+}
+
+/// A session in progress whose record another device deleted counts as an edit made here and now, so that
+/// the policy decides and nothing that is being lifted goes unseen. False: it is no session in progress.
+pub(crate) fn defend(write: &mut Write<'_>, row: &mut Row, device_id: &str) -> Result<bool> {
+    if row.body.is_none() || stored(&write.read(), &row.collection, &row.id)?.is_none() {
+        return Ok(false);
+    }
+    let key = (row.collection.as_str(), row.id.as_str());
+    notice::add(write, NoticeKind::SessionDeletedElsewhere, key, device_id)?;
+    let shared = write.shared;
+    let Some(collection) = shared.collections.get(&row.collection).ok().filter(|c| c.pushes()) else {
+        return Ok(false);
+    };
+    row.base = row.frozen_base();
+    row.hlc = write.tick_hlc_after(Some(row.hlc));
+    row.state = RecordState::Pending;
+    let edit = Append {
+        collection: row.collection.clone(),
+        id: row.id.clone(),
+        lane: row.lane().to_owned(),
+        kind: Kind::Update,
+        body: row.body.clone(),
+        base_version: row.version,
+        hlc: row.hlc,
+        priority: collection.priority,
+        held: false,
+    };
+    queue::append_first(write, edit)?;
+    row.store(write)?;
+    Ok(true)
 }
 
 /// Throws a session away, because the user says so. What has certainly not left is cancelled (its

@@ -7,6 +7,7 @@ use crate::{
     drain::{Event, Trigger},
     error::Result,
     kv,
+    notice::{self, Notice},
     queue::{self, Entry, QueueCounts},
     record::{self, Mutation, Page, Query, Record, Written},
     session::{self, Session},
@@ -330,5 +331,23 @@ impl Store {
         let (collection, id) = (collection.to_owned(), id.to_owned());
         self.write(move |write| conflict::resolve(write, &collection, &id, shown, &resolution))
             .await
+    }
+
+    // Notices.
+
+    /// What the user should be told, oldest first.
+    ///
+    /// # Errors
+    /// As [`Read::notices`](crate::Read::notices).
+    pub async fn notices(&self) -> Result<Vec<Notice>> {
+        self.read(|read| read.notices()).await
+    }
+
+    /// See [`notice::dismiss`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn dismiss_notice(&self, n: i64) -> Result<()> {
+        self.write(move |write| notice::dismiss(write, n)).await
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 pub(super) enum Subject {
     Queue,
     Conflicts,
+    Notices,
     Sessions,
     /// Anything the status is made of.
     Status,
@@ -24,10 +25,10 @@ pub(super) struct Hub {
 
 impl Hub {
     pub(super) fn new(collections: impl Iterator<Item = String>) -> Self {
-        use Subject::{Conflicts, Queue, Sendable, Sessions, Status};
+        use Subject::{Conflicts, Notices, Queue, Sendable, Sessions, Status};
         Self {
             collections: collections.map(|name| (name, watch::Sender::new(0))).collect(),
-            subjects: [Queue, Conflicts, Sessions, Status, Sendable]
+            subjects: [Queue, Conflicts, Notices, Sessions, Status, Sendable]
                 .map(|subject| (subject, watch::Sender::new(0)))
                 .into(),
         }
@@ -43,6 +44,7 @@ impl Hub {
         let said = [
             (Subject::Queue, changes.queue),
             (Subject::Conflicts, changes.conflicts),
+            (Subject::Notices, changes.notices),
             (Subject::Sessions, changes.sessions),
             (Subject::Status, !changes.is_empty()),
             (Subject::Sendable, changes.sendable),

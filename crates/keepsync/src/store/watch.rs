@@ -7,6 +7,7 @@ use crate::{
     conflict::Conflict,
     drain::Status,
     error::{Error, Result},
+    notice::Notice,
     queue::QueueCounts,
     record::{Page, Query, Record},
     session::Session,
@@ -84,6 +85,15 @@ impl Watch<Vec<Conflict>> {
     pub fn conflicts() -> Self {
         Self::new(Source::Subject(Subject::Conflicts), |store| async move {
             store.conflicts().await
+        })
+    }
+}
+
+impl Watch<Vec<Notice>> {
+    /// What the user should be told.
+    pub fn notices() -> Self {
+        Self::new(Source::Subject(Subject::Notices), |store| async move {
+            store.notices().await
         })
     }
 }

@@ -118,6 +118,18 @@ CREATE TABLE conflict (
   UNIQUE (collection, id)
 ) STRICT;
 
+-- What the user should be told, until the app dismisses it. Bounded.
+CREATE TABLE notice (
+  n          INTEGER PRIMARY KEY,
+  kind       TEXT NOT NULL,
+  collection TEXT NOT NULL,
+  id         TEXT NOT NULL,                -- '' where it is about the whole collection
+  device_id  TEXT NOT NULL,                -- that caused it; '' where none did
+  times      INTEGER NOT NULL,             -- how often it happened since it was dismissed
+  at         INTEGER NOT NULL,             -- UTC ms, the last time
+  UNIQUE (kind, collection, id)
+) STRICT;
+
 -- Sessions in progress. A row goes when its session ends.
 CREATE TABLE session (
   collection TEXT NOT NULL,
@@ -212,6 +224,9 @@ INSERT INTO journal (n, op, replaces, collection, id, lane, kind, body, base_ver
 INSERT INTO history (n, collection, id, body, version, hlc, device_id, reason, at) VALUES
   (1, 'workout', '0193487a-2000-7000-8000-000000000001', '{"date":"2025-11-18","name":"Mi"}', 2, 115579505000000000,
    '0193487a-0000-7000-8000-00000000beef', 'lost_to_device', 1763500000000);
+
+INSERT INTO notice (n, kind, collection, id, device_id, times, at) VALUES
+  (1, 'definitions_changed', 'exercise', '', '', 2, 1731999000000);
 
 INSERT INTO conflict (n, collection, id, base_body, local_body, local_hlc, local_at, remote_body, remote_version, remote_hlc,
                       remote_device, remote_label, remote_at, opened_at) VALUES

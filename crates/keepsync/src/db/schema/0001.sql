@@ -121,6 +121,18 @@ CREATE TABLE conflict (
   UNIQUE (collection, id)
 ) STRICT;
 
+-- What the user should be told, until the app dismisses it. Bounded.
+CREATE TABLE notice (
+  n          INTEGER PRIMARY KEY,
+  kind       TEXT NOT NULL,
+  collection TEXT NOT NULL,
+  id         TEXT NOT NULL,                -- '' where it is about the whole collection
+  device_id  TEXT NOT NULL,                -- that caused it; '' where none did
+  times      INTEGER NOT NULL,             -- how often it happened since it was dismissed
+  at         INTEGER NOT NULL,             -- UTC ms, the last time
+  UNIQUE (kind, collection, id)
+) STRICT;
+
 -- Sessions in progress. A row goes when its session ends.
 CREATE TABLE session (
   collection TEXT NOT NULL,
