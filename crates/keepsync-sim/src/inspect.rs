@@ -97,7 +97,7 @@ impl Inspector {
     /// The queue, in order.
     pub fn entries(&self) -> Result<Vec<EntryRow>> {
         let mut statement = self.0.prepare_cached(
-            "SELECT seq, op, collection, id, lane, kind, body, maybe_sent, state, EXISTS (SELECT 1 FROM record r WHERE
+            "SELECT seq, op, collection, id, lane, kind, body, maybe_sent OR seq IN (SELECT seq FROM flight), state, EXISTS (SELECT 1 FROM record r WHERE
              r.collection = e.collection AND r.id = e.id) FROM entry e ORDER BY seq",
         )?;
         let rows = statement.query_map([], |row| {

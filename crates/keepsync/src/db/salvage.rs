@@ -248,9 +248,10 @@ fn carry_over(damaged: &Path, fresh: &mut Connection) -> Result<Salvage> {
 
     let tx = fresh.transaction_with_behavior(TransactionBehavior::Immediate)?;
     {
-        // The base is not carried: the next pull brings it, and `plan` settles the two.
+        // The base is not carried: the next pull brings it, and `plan` settles the two. What was not held may
+        // have been on its way.
         let mut insert = tx.prepare(&format!(
-            "INSERT INTO entry ({ENTRY}, base, next_tick) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,
+            "INSERT INTO entry ({ENTRY}, base, next_tick) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, iif(?13 = 1, ?11, 1), ?12,
              CASE ?13 WHEN 2 THEN 0 ELSE ?13 END, ?14, ?15, ?16, 0, 0
              WHERE length(?1) = 16 AND coalesce(length(?2), 16) = 16 AND ?12 BETWEEN 0 AND 4294967295
              AND iif(?7 IS NULL, 1, iif(json_valid(?7), json_type(?7) = 'object', 0))"

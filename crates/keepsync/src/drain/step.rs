@@ -83,8 +83,8 @@ pub enum StepDone {
     },
     /// The queue.
     Scheduled(Vec<Item>),
-    /// The batch.
-    Claimed(PushBatch),
+    /// The batch, and what has to be known when it is answered.
+    Claimed(PushBatch, Flight),
     /// The entries are settled.
     Settled(SettleReport),
     /// The pass is over.
@@ -137,8 +137,8 @@ fn run(db: &mut Db, step: Step) -> Result<(StepDone, Changes)> {
         }
         Step::Schedule => unchanged(StepDone::Scheduled(items(db)?)),
         Step::Claim(seqs) => {
-            let (batch, changes) = db.write(|write| queue::claim(write, &seqs))?;
-            Ok((StepDone::Claimed(batch), changes))
+            let ((batch, flight), changes) = db.write(|write| queue::claim(write, &seqs))?;
+            Ok((StepDone::Claimed(batch, flight), changes))
         }
         Step::Settle { flight, answer } => {
             // After a power cut the entries go again under their ids, and the backend answers as before: no

@@ -1,6 +1,9 @@
 //! Takes a batch out of the queue's hands: what is sent from here on is frozen.
 
-use super::{EntryState, HEAD, Head, Kind, head_from_sql, seq_list};
+use super::{
+    EntryState, HEAD, Head, Kind, head_from_sql, seq_list,
+    settle::{Alone, Flight},
+};
 use crate::{
     collection::OnRejected,
     db::{Read, Write},
@@ -13,22 +16,27 @@ use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{HashMap, hash_map::Entry};
 use uuid::Uuid;
 
-/// Marks the entries as maybe sent and gives them as a batch, in the order given. One that changed
-/// since it was scheduled, or whose predecessors are neither answered nor in the batch before it,
-/// is left out.
-pub(crate) fn claim(write: &mut Write<'_>, seqs: &[i64]) -> Result<PushBatch> {
+/// Marks the entries as maybe sent and gives them as a batch, in the order given, and what has to be known
+/// when it is answered. One that changed since it was scheduled, or whose predecessors are neither answered
+/// nor in the batch before it, is left out.
+pub(crate) fn claim(write: &mut Write<'_>, seqs: &[i64]) -> Result<(PushBatch, Flight)> {
     let mut items: Vec<PushItem> = Vec::with_capacity(seqs.len());
     let mut taken: HashMap<i64, Uuid> = HashMap::with_capacity(seqs.len());
     let mut parents = Parents::default();
     let mut unsent = Vec::with_capacity(seqs.len());
     let mut chained = Vec::new();
     let mut asked = asked(write.conn, seqs)?;
+    let mut flight = Flight {
+        newest: newest(write.conn)?,
+        ..Flight::default()
+    };
     for &seq in seqs {
         let Some(Asked {
             mut head,
             body,
             server_id,
             is_first,
+            is_last,
         }) = asked.remove(&seq)
         else {
             continue;
@@ -53,6 +61,15 @@ pub(crate) fn claim(write: &mut Write<'_>, seqs: &[i64]) -> Result<PushBatch> {
             chained.extend(head.base_op.map(|base_op| (seq, base_op)));
         }
         taken.insert(seq, head.op);
+        flight.items.push((seq, head.op));
+        if is_first && is_last && kind != Kind::Delete {
+            flight.alone.push(Alone {
+                seq,
+                collection: head.collection.clone(),
+                id: head.id.clone(),
+                hlc: head.hlc,
+            });
+        }
         items.push(PushItem {
             seq,
             op: head.op,
@@ -74,9 +91,7 @@ pub(crate) fn claim(write: &mut Write<'_>, seqs: &[i64]) -> Result<PushBatch> {
     if !unsent.is_empty() {
         write
             .conn
-            .prepare_cached(
-                "UPDATE entry SET maybe_sent = 1, base_op = NULL WHERE seq IN (SELECT value FROM json_each(?1))",
-            )?
+            .prepare_cached("INSERT OR IGNORE INTO flight (seq) SELECT value FROM json_each(?1)")?
             .execute([seq_list(unsent)])?;
     }
     for (seq, base_op) in chained {
@@ -85,13 +100,21 @@ pub(crate) fn claim(write: &mut Write<'_>, seqs: &[i64]) -> Result<PushBatch> {
             .prepare_cached("UPDATE entry SET base_op = ?2 WHERE seq = ?1")?
             .execute(params![seq, base_op.as_bytes()])?;
     }
-    Ok(PushBatch {
+    flight.alone.sort_unstable_by_key(|entry| entry.seq);
+    let batch = PushBatch {
         account: write.shared.account.to_string(),
         device_id: write.shared.device_id.to_string(),
         device_label: write.shared.settings.device_label.clone(),
         epoch: write.read().meta("epoch")?,
         items,
-    })
+    };
+    Ok((batch, flight))
+}
+
+/// The last place in the queue.
+fn newest(conn: &Connection) -> Result<i64> {
+    let mut statement = conn.prepare_cached("SELECT coalesce(max(seq), 0) FROM entry")?;
+    Ok(statement.query_row([], |row| row.get(0))?)
 }
 
 /// An entry that was asked for.
@@ -102,6 +125,8 @@ struct Asked {
     server_id: Option<String>,
     /// Nothing of its record stands before it.
     is_first: bool,
+    /// Nothing of its record stands after it.
+    is_last: bool,
 }
 
 fn asked(conn: &Connection, seqs: &[i64]) -> Result<HashMap<i64, Asked>> {
@@ -111,7 +136,9 @@ fn asked(conn: &Connection, seqs: &[i64]) -> Result<HashMap<i64, Asked>> {
              iif(kind = 'create', NULL,
                  (SELECT server_id FROM record WHERE record.collection = entry.collection AND record.id = entry.id)),
              NOT EXISTS (SELECT 1 FROM entry other WHERE other.lane = entry.lane AND other.id = entry.id
-                         AND other.seq < entry.seq)
+                         AND other.seq < entry.seq),
+             NOT EXISTS (SELECT 1 FROM entry other WHERE other.lane = entry.lane AND other.id = entry.id
+                         AND other.seq > entry.seq)
              FROM entry WHERE seq IN (SELECT value FROM json_each(?1))"
         )
     });
@@ -122,6 +149,7 @@ fn asked(conn: &Connection, seqs: &[i64]) -> Result<HashMap<i64, Asked>> {
             body: row.get(19)?,
             server_id: row.get(20)?,
             is_first: row.get(21)?,
+            is_last: row.get(22)?,
         };
         Ok((asked.head.seq, asked))
     })?;

@@ -6,7 +6,8 @@
 //!    write nor the entry happened.
 //! 2. **Schedule** ([`drain::schedule`](crate::drain::schedule)): the drain picks what may go: its lane's turn, its time, its
 //!    predecessors.
-//! 3. **Claim**: `maybe_sent` is committed before the first byte leaves, and what is sent is frozen.
+//! 3. **Claim**: that it may have been sent is committed before the first byte leaves (as a row in
+//!    `flight`, which the answer moves into `maybe_sent` where the entry stays), and what is sent is frozen.
 //!    Stopped after it: the entry waits, and goes again under the same operation id.
 //! 4. **Settle**: what the backend said, in one transaction with what it changes. Stopped before
 //!    it: as after 3; the backend answers the repeat with its first answer.
@@ -205,9 +206,19 @@ pub(crate) struct Head {
     pub(crate) created_at: i64,
 }
 
+/// Whether a byte of an entry may have left the device, as SQL.
+macro_rules! maybe_sent {
+    () => {
+        "(maybe_sent OR EXISTS (SELECT 1 FROM flight WHERE flight.seq = entry.seq))"
+    };
+}
+
 /// Bodies are left out: a queue of ten thousand is looked through often, its bodies seldom.
-pub(crate) const HEAD: &str = "seq, op, replaces, collection, id, lane, kind, base_version, base, base_body, base_op, hlc, \
-                               maybe_sent, attempts, next_tick, state, reason_code, reason_message, created_at";
+pub(crate) const HEAD: &str = concat!(
+    "seq, op, replaces, collection, id, lane, kind, base_version, base, base_body, base_op, hlc, ",
+    maybe_sent!(),
+    ", attempts, next_tick, state, reason_code, reason_message, created_at"
+);
 
 pub(crate) fn head_from_sql(row: &rusqlite::Row<'_>) -> rusqlite::Result<Head> {
     let reason_code: Option<String> = row.get(16)?;
@@ -302,6 +313,10 @@ impl Head {
             self.replaces = Some(self.op);
             self.op = write.uuid_v7();
             self.maybe_sent = false;
+            write
+                .conn
+                .prepare_cached("DELETE FROM flight WHERE seq = ?1")?
+                .execute([self.seq])?;
         }
         self.base_op = None;
         self.store(write)

@@ -19,26 +19,43 @@ use crate::{
     diagnostics,
     drain::retry_delay,
     error::Result,
+    hlc::Hlc,
     record::{self, find},
-    remote::{Accepted, Outcome, PushAnswer, PushBatch, RemoteVersion},
+    remote::{Accepted, Outcome, PushAnswer, RemoteVersion},
     settings::AfterLast,
 };
 use rusqlite::{CachedStatement, Connection, params};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 /// What is on its way, without bodies: those are frozen in the queue.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flight {
     /// Place in the queue and operation id of each entry.
     pub items: Vec<(i64, Uuid)>,
+    /// Those that were the only ones of their records, in the order of their places.
+    pub(super) alone: Vec<Alone>,
+    /// The last place in the queue then: what stands after it was written while this was away.
+    pub(super) newest: i64,
 }
 
-impl From<&PushBatch> for Flight {
-    fn from(batch: &PushBatch) -> Self {
-        Self {
-            items: batch.items.iter().map(|item| (item.seq, item.op)).collect(),
-        }
+/// A waiting entry that is the only one of its record, as nearly all are: what becomes of the others in
+/// the flight does not touch it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Alone {
+    pub(super) seq: i64,
+    pub(super) collection: String,
+    pub(super) id: String,
+    pub(super) hlc: Hlc,
+}
+
+impl Flight {
+    /// The entry at this place, if it is still [`Alone`] beside the records `written` since.
+    fn alone_at(&self, seq: i64, written: &HashSet<(String, String)>) -> Option<&Alone> {
+        let at = self.alone.binary_search_by_key(&seq, |entry| entry.seq).ok()?;
+        let entry = self.alone.get(at)?;
+        let again = !written.is_empty() && written.contains(&(entry.collection.clone(), entry.id.clone()));
+        (!again).then_some(entry)
     }
 }
 
@@ -86,17 +103,12 @@ pub(crate) fn settle(write: &mut Write<'_>, flight: &Flight, answer: &PushAnswer
             Some(known) => report.other_epoch = known != *epoch,
         }
     }
-    let alone = alone(write.conn, flight)?;
-    let alone_at = |seq: i64| {
-        let at = alone.binary_search_by_key(&seq, |entry| entry.seq).ok()?;
-        alone.get(at)
-    };
+    let written = written_since(write.conn, flight)?;
     let mut arrivals = Arrivals::new(write.conn)?;
-    let mut arrived = Vec::with_capacity(alone.len());
+    let mut arrived = Vec::with_capacity(flight.alone.len());
     for &(seq, op) in &flight.items {
-        if let (Some(Outcome::Accepted(accepted)), Some(entry)) =
-            (results.get(&op), alone_at(seq).filter(|entry| entry.op == op))
-            && arrivals.take(write, entry, accepted, answer.epoch.as_deref())?
+        if let (Some(Outcome::Accepted(accepted)), Some(entry)) = (results.get(&op), flight.alone_at(seq, &written))
+            && arrivals.take(write, (entry, op), accepted, answer.epoch.as_deref())?
         {
             arrived.push(seq);
             report.accepted += 1;
@@ -143,37 +155,25 @@ pub(crate) fn settle(write: &mut Write<'_>, flight: &Flight, answer: &PushAnswer
             .execute([seq_list(arrived)])?;
         write.changes.queue = true;
     }
+    land(write)?;
     write.store_clocks()?;
     Ok(report)
 }
 
-/// A waiting entry that is the only one of its record, as nearly all are: what becomes of the others in
-/// the flight does not touch it.
-struct Alone {
-    seq: i64,
-    op: Uuid,
-    collection: String,
-    id: String,
-    hlc: i64,
+/// What was on its way is answered: entries that stay keep the mark in their own rows.
+fn land(write: &mut Write<'_>) -> Result<()> {
+    write
+        .conn
+        .prepare_cached("UPDATE entry SET maybe_sent = 1 WHERE seq IN (SELECT seq FROM flight) AND maybe_sent = 0")?
+        .execute([])?;
+    write.conn.prepare_cached("DELETE FROM flight")?.execute([])?;
+    Ok(())
 }
 
-/// In the order of `seq`.
-fn alone(conn: &Connection, flight: &Flight) -> Result<Vec<Alone>> {
-    let mut statement = conn.prepare_cached(
-        "SELECT seq, op, collection, id, hlc FROM entry
-         WHERE seq IN (SELECT value FROM json_each(?1)) AND state = 0 AND kind <> 'delete'
-         AND NOT EXISTS (SELECT 1 FROM entry other WHERE other.lane = entry.lane AND other.id = entry.id
-                         AND other.seq <> entry.seq) ORDER BY seq",
-    )?;
-    let rows = statement.query_map([seq_list(flight.items.iter().map(|(seq, _)| *seq))], |row| {
-        Ok(Alone {
-            seq: row.get(0)?,
-            op: Uuid::from_bytes(row.get(1)?),
-            collection: row.get(2)?,
-            id: row.get(3)?,
-            hlc: row.get(4)?,
-        })
-    })?;
+/// The records that were written while a flight was away.
+fn written_since(conn: &Connection, flight: &Flight) -> Result<HashSet<(String, String)>> {
+    let mut statement = conn.prepare_cached("SELECT collection, id FROM entry WHERE seq > ?1")?;
+    let rows = statement.query_map([flight.newest], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -196,40 +196,50 @@ impl<'c> Arrivals<'c> {
                 "INSERT OR REPLACE INTO journal (n, op, replaces, collection, id, lane, kind, body, base_version, base_op, hlc,
                  created_at, version, change, epoch, acked_at)
                  SELECT seq, op, replaces, collection, id, lane, kind, body, base_version, base_op, hlc, created_at, ?2, ?3, ?4,
-                 ?5 FROM entry WHERE seq = ?1",
+                 ?5 FROM entry WHERE seq = ?1 AND op = ?6 AND state = 0",
             )?,
         })
     }
 
     /// [`accept`] where the record shows what was sent and the backend has stored just that: the record is
-    /// confirmed as it is, without touching its body or the indexes on it. False: it is not so, and nothing
-    /// was done. What stays to be done is to take the entry out of the queue.
-    fn take(&mut self, write: &mut Write<'_>, entry: &Alone, accepted: &Accepted, epoch: Option<&str>) -> Result<bool> {
+    /// confirmed as it is, without touching its body or the indexes on it. False: it is not so, and the long
+    /// way does all of it. What stays to be done is to take the entry out of the queue.
+    fn take(
+        &mut self,
+        write: &mut Write<'_>,
+        (entry, op): (&Alone, Uuid),
+        accepted: &Accepted,
+        epoch: Option<&str>,
+    ) -> Result<bool> {
         let Some(epoch) = epoch.filter(|_| accepted.body.is_none() && accepted.version > 0) else {
             return Ok(false);
         };
+        let journaled = self.journal.execute(params![
+            entry.seq,
+            accepted.version,
+            journal_change(accepted),
+            epoch,
+            accepted.updated_at.unwrap_or(write.now.wall_ms),
+            op.as_bytes(),
+        ])?;
+        // Without a record that shows it, the long way writes the same row of the journal again.
+        if journaled == 0 {
+            return Ok(false);
+        }
         let confirmed = self.confirm.execute(params![
             entry.collection,
             entry.id,
-            entry.hlc,
+            entry.hlc.to_i64(),
             &*write.shared.device_id,
             accepted.version,
             accepted.server_id,
             accepted.updated_at,
             write.now.wall_ms,
         ])?;
-        if confirmed == 0 {
-            return Ok(false);
+        if confirmed > 0 {
+            write.changes.record(&entry.collection);
         }
-        write.changes.record(&entry.collection);
-        self.journal.execute(params![
-            entry.seq,
-            accepted.version,
-            journal_change(accepted),
-            epoch,
-            accepted.updated_at.unwrap_or(write.now.wall_ms),
-        ])?;
-        Ok(true)
+        Ok(confirmed > 0)
     }
 }
 

@@ -54,13 +54,18 @@ CREATE TABLE entry (
   base_op        BLOB,                     -- went out chained on this operation
   hlc            INTEGER NOT NULL,
   priority       INTEGER NOT NULL,
-  maybe_sent     INTEGER NOT NULL,         -- 1 before its first byte leaves, never cleared
+  maybe_sent     INTEGER NOT NULL,         -- 1 once its first byte may have left; see flight
   attempts       INTEGER NOT NULL,
   next_tick      INTEGER NOT NULL,         -- not before this tick
   state          INTEGER NOT NULL,         -- 0 waiting, 1 held, 2 in conflict, 3 parked
   reason_code    TEXT,
   reason_message TEXT,
   created_at     INTEGER NOT NULL          -- UTC ms
+) STRICT;
+-- Entries whose first byte may have left since their row was last written: a batch on its way is one page
+-- here, and twenty there. Entered before the first byte, moved into maybe_sent with the answer.
+CREATE TABLE flight (
+  seq INTEGER PRIMARY KEY
 ) STRICT;
 CREATE INDEX entry_lane ON entry (lane, id);
 CREATE INDEX entry_later ON entry (next_tick) WHERE next_tick > 0;
@@ -224,6 +229,8 @@ INSERT INTO journal (n, op, replaces, collection, id, lane, kind, body, base_ver
 INSERT INTO history (n, collection, id, body, version, hlc, device_id, reason, at) VALUES
   (1, 'workout', '0193487a-2000-7000-8000-000000000001', '{"date":"2025-11-18","name":"Mi"}', 2, 115579505000000000,
    '0193487a-0000-7000-8000-00000000beef', 'lost_to_device', 1763500000000);
+
+INSERT INTO flight (seq) VALUES (99);
 
 INSERT INTO notice (n, kind, collection, id, device_id, times, at) VALUES
   (1, 'definitions_changed', 'exercise', '', '', 2, 1731999000000);

@@ -57,13 +57,18 @@ CREATE TABLE entry (
   base_op        BLOB,                     -- went out chained on this operation
   hlc            INTEGER NOT NULL,
   priority       INTEGER NOT NULL,
-  maybe_sent     INTEGER NOT NULL,         -- 1 before its first byte leaves, never cleared
+  maybe_sent     INTEGER NOT NULL,         -- 1 once its first byte may have left; see flight
   attempts       INTEGER NOT NULL,
   next_tick      INTEGER NOT NULL,         -- not before this tick
   state          INTEGER NOT NULL,         -- 0 waiting, 1 held, 2 in conflict, 3 parked
   reason_code    TEXT,
   reason_message TEXT,
   created_at     INTEGER NOT NULL          -- UTC ms
+) STRICT;
+-- Entries whose first byte may have left since their row was last written: a batch on its way is one page
+-- here, and twenty there. Entered before the first byte, moved into maybe_sent with the answer.
+CREATE TABLE flight (
+  seq INTEGER PRIMARY KEY
 ) STRICT;
 CREATE INDEX entry_lane ON entry (lane, id);
 CREATE INDEX entry_later ON entry (next_tick) WHERE next_tick > 0;

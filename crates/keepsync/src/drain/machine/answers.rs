@@ -112,7 +112,7 @@ impl Drain {
             }
             Fault::SignIn => self.sign_in(half, at, out),
             Fault::TooLarge | Fault::Server { .. } if flight.is_some() => {
-                let flight = flight.unwrap_or(Flight { items: Vec::new() });
+                let flight = flight.unwrap_or_default();
                 self.too_much(flight, matches!(fault, Fault::TooLarge), code, at, out);
             }
             Fault::TooLarge | Fault::Server { .. } | Fault::Untrusted | Fault::Unrecognised { .. } => {

@@ -184,9 +184,8 @@ impl Drain {
                 }
                 self.next_batch(at, out);
             }
-            (Storing::Claim, StepDone::Claimed(batch)) if batch.items.is_empty() => self.look_again(at, out),
-            (Storing::Claim, StepDone::Claimed(batch)) => {
-                let flight = Flight::from(&batch);
+            (Storing::Claim, StepDone::Claimed(batch, _)) if batch.items.is_empty() => self.look_again(at, out),
+            (Storing::Claim, StepDone::Claimed(batch, flight)) => {
                 self.ask(Request::Push(batch), Asking::Push(flight), out);
             }
             (Storing::Settle(flight), StepDone::Settled(report)) => self.settled(&flight, report, at, out),

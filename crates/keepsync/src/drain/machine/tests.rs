@@ -137,13 +137,19 @@ impl Bench {
                 remaining: page.remaining,
             },
             Step::Schedule => StepDone::Scheduled(self.queue.clone()),
-            Step::Claim(seqs) => StepDone::Claimed(PushBatch {
-                epoch: None,
-                account: "a".to_owned(),
-                device_id: "d".to_owned(),
-                device_label: None,
-                items: seqs.iter().map(|&seq| push_item(seq)).collect(),
-            }),
+            Step::Claim(seqs) => {
+                let items: Vec<_> = seqs.iter().map(|&seq| push_item(seq)).collect();
+                let mut flight = Flight::default();
+                flight.items.extend(items.iter().map(|item| (item.seq, item.op)));
+                let batch = PushBatch {
+                    epoch: None,
+                    account: "a".to_owned(),
+                    device_id: "d".to_owned(),
+                    device_label: None,
+                    items,
+                };
+                StepDone::Claimed(batch, flight)
+            }
             Step::Settle { flight, answer } => {
                 let mut report = SettleReport::default();
                 for (seq, op) in flight.items {

@@ -10,7 +10,7 @@ use crate::{
     db::Db,
     env::Env,
     queue,
-    remote::{PullPage, RemoteChange},
+    remote::{PullPage, PushBatch, RemoteChange},
     settings::Settings,
 };
 use rusqlite::types::Value;
@@ -63,7 +63,9 @@ fn seqs(db: &Db) -> Vec<i64> {
     entries.iter().map(|entry| entry.seq).collect()
 }
 
-fn send(db: &mut Db, seqs: &[i64]) -> PushBatch {
+type Sent = (PushBatch, Flight);
+
+fn send(db: &mut Db, seqs: &[i64]) -> Sent {
     db.write(|write| queue::claim(write, seqs)).unwrap().0
 }
 
@@ -90,10 +92,14 @@ fn settle_with(db: &mut Db, flight: &Flight, answer: &PushAnswer) -> SettleRepor
     db.write(|write| settle(write, flight, answer)).unwrap().0
 }
 
-/// Records, queue, journal and conflicts, every column.
+/// Records, queue, journal and conflicts, every column; what may have been sent is marked in `entry`.
 fn dump(db: &Db) -> Vec<Vec<Value>> {
     let table = |name: &str| {
         db.read(|read| {
+            read.conn.execute(
+                "UPDATE entry SET maybe_sent = 1 WHERE seq IN (SELECT seq FROM flight)",
+                [],
+            )?;
             let mut statement = read.conn.prepare(&format!("SELECT * FROM {name} ORDER BY 1"))?;
             let columns = statement.column_count();
             let rows = statement.query_map([], |row| (0..columns).map(|column| row.get(column)).collect())?;
@@ -108,9 +114,9 @@ fn dump(db: &Db) -> Vec<Vec<Value>> {
 }
 
 /// Refused in an earlier flight, while a later write was made: with `ParkEntry` that one goes on alone.
-fn behind_a_parked_one(db: &mut Db) -> PushBatch {
+fn behind_a_parked_one(db: &mut Db) -> Sent {
     put(db, "w", r#"{"n":1}"#);
-    let refused = send(db, &[1]);
+    let (refused, _) = send(db, &[1]);
     put(db, "w", r#"{"n":2}"#);
     let rejection = Rejection {
         seq: 1,
@@ -122,7 +128,7 @@ fn behind_a_parked_one(db: &mut Db) -> PushBatch {
     send(db, &[2])
 }
 
-type Story = fn(&mut Db) -> PushBatch;
+type Story = fn(&mut Db) -> Sent;
 
 const STORIES: [(&str, Story); 9] = [
     ("a creation", |db| {
@@ -185,7 +191,7 @@ const STORIES: [(&str, Story); 9] = [
     ("a parked write before it", behind_a_parked_one),
     ("a conflict, before a first attempt's late answer", |db| {
         db.write(|write| record::put(write, "plan", "p", r#"{"n":1}"#)).unwrap();
-        let batch = send(db, &[1]);
+        let sent = send(db, &[1]);
         let theirs = RemoteVersion {
             body: Some(r#"{"n":9}"#.to_owned()),
             version: 3,
@@ -193,13 +199,13 @@ const STORIES: [(&str, Story); 9] = [
             ..RemoteVersion::default()
         };
         let met = PushAnswer {
-            results: vec![(batch.items[0].op, Outcome::Conflict(theirs))],
+            results: vec![(sent.0.items[0].op, Outcome::Conflict(theirs))],
             server_time: None,
             epoch: Some("e1".to_owned()),
         };
-        let report = settle_with(db, &Flight::from(&batch), &met);
+        let report = settle_with(db, &sent.1, &met);
         assert_eq!(report.conflicts, 1);
-        batch
+        sent
     }),
 ];
 
@@ -208,8 +214,8 @@ fn the_short_way_of_an_arrival_comes_to_the_same_as_the_long_one() {
     for (story, play) in STORIES {
         let [short, long] = [false, true].map(|told| {
             let mut db = device();
-            let batch = play(&mut db);
-            let report = settle_with(&mut db, &Flight::from(&batch), &all_taken(&batch, 7, told));
+            let (batch, flight) = play(&mut db);
+            let report = settle_with(&mut db, &flight, &all_taken(&batch, 7, told));
             assert_eq!(report.accepted, batch.items.len() as u64, "{story}");
             dump(&db)
         });
@@ -220,8 +226,8 @@ fn the_short_way_of_an_arrival_comes_to_the_same_as_the_long_one() {
 #[test]
 fn a_record_with_a_parked_write_stays_parked_when_a_later_one_arrives() {
     let mut db = device();
-    let batch = behind_a_parked_one(&mut db);
-    settle_with(&mut db, &Flight::from(&batch), &all_taken(&batch, 1, false));
+    let (batch, flight) = behind_a_parked_one(&mut db);
+    settle_with(&mut db, &flight, &all_taken(&batch, 1, false));
     assert_eq!(seqs(&db), [1]);
     let record = db.read(|read| read.get("workout", "w")).unwrap().unwrap();
     assert_eq!(record.state, record::RecordState::Parked);
@@ -231,10 +237,11 @@ fn a_record_with_a_parked_write_stays_parked_when_a_later_one_arrives() {
 fn an_answer_to_an_operation_that_is_not_there_any_more_settles_nothing() {
     let mut db = device();
     put(&mut db, "w", r#"{"n":1}"#);
-    let mut batch = send(&mut db, &[1]);
+    let (mut batch, mut flight) = send(&mut db, &[1]);
     let before = dump(&db);
     batch.items[0].op = Uuid::from_u128(1);
-    let report = settle_with(&mut db, &Flight::from(&batch), &all_taken(&batch, 1, false));
+    flight.items[0].1 = Uuid::from_u128(1);
+    let report = settle_with(&mut db, &flight, &all_taken(&batch, 1, false));
     assert_eq!(report.accepted, 0);
     assert_eq!(dump(&db), before);
 }
