@@ -34,7 +34,7 @@ pub(crate) fn collections() -> Result<Collections> {
             .child_of(parent, field)
             .priority(10),
         // Pulled by all, and written by whoever fills the library.
-        Collection::new("exercise", Policy::ServerWins),
+        Collection::new("exercise", Policy::ServerWins).announce_changes(),
         Collection::new("progression", Policy::Ask),
         // Meant to be settled per muscle and by the greater value (`lww_per`, `merge_max`), which the
         // core does not have yet; the later write stands until then.

@@ -151,6 +151,11 @@ fn sync_and_status() {
 }
 
 #[test]
+fn what_happened_elsewhere_is_told_until_it_is_dismissed() {
+    golden("notices.txt", true);
+}
+
+#[test]
 fn what_is_carried_in_and_out() {
     golden("carry.txt", false);
 }

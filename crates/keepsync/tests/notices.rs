@@ -66,6 +66,8 @@ fn a_notice_that_happened_again_is_not_dismissed_by_its_old_number() {
     let (_, changes) = device.db.write(|write| notice::dismiss(write, current)).unwrap();
     assert!(changes.notices);
     assert_eq!(told(&device), []);
+    device.pull(library(&[("squat", 4, r#"{"a":3}"#)]));
+    assert!(told(&device)[0].n > current, "a number is not used again");
 }
 
 #[test]

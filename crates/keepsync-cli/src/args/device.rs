@@ -1,6 +1,6 @@
 //! `device`: its flags and its verbs.
 
-use super::{ConflictsVerb, QueueVerb, SessionVerb};
+use super::{ConflictsVerb, NoticesVerb, QueueVerb, SessionVerb};
 use clap::{Args as _, Subcommand};
 use std::path::PathBuf;
 
@@ -116,6 +116,12 @@ pub(crate) enum Verb {
     Conflicts {
         #[command(subcommand)]
         verb: ConflictsVerb,
+    },
+    /// Shows what happened elsewhere that the user should be told
+    #[command(after_help = "Example:\n  keepsync device notices list\n  keepsync device notices dismiss 3")]
+    Notices {
+        #[command(subcommand)]
+        verb: NoticesVerb,
     },
     /// Sends what is unsent, fetches what is new, and says what came of it
     ///

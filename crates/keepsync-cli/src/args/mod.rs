@@ -6,7 +6,7 @@ mod verbs;
 
 pub(crate) use device::{Device, Key, Place, Verb, Write};
 pub(crate) use server::{Copy, Serve, Token};
-pub(crate) use verbs::{ConflictsVerb, Keep, QueueVerb, SessionVerb};
+pub(crate) use verbs::{ConflictsVerb, Keep, NoticesVerb, QueueVerb, SessionVerb};
 
 use clap::{Parser, Subcommand};
 

@@ -1,4 +1,4 @@
-//! The verbs of `session`, `queue` and `conflicts`.
+//! The verbs of `session`, `queue`, `conflicts` and `notices`.
 
 use clap::Subcommand;
 use std::path::PathBuf;
@@ -117,6 +117,19 @@ pub(crate) enum ConflictsVerb {
         /// Another body made from both: a JSON object, or - for standard input
         #[arg(long, value_name = "JSON")]
         body: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NoticesVerb {
+    /// Lists them, oldest first
+    #[command(after_help = "Example:\n  keepsync device notices list")]
+    List,
+    /// Takes one away that was seen; one that happened again since has another number
+    #[command(after_help = "Example:\n  keepsync device notices dismiss 3")]
+    Dismiss {
+        /// Its number, from `notices list`
+        notice: i64,
     },
 }
 

@@ -8,6 +8,7 @@ mod records;
 mod sessions;
 mod queue;
 mod conflicts;
+mod notices;
 mod strong;
 mod sync;
 mod carry;
@@ -152,6 +153,7 @@ async fn verb(store: &Store, named: &Named, verb: Verb, out: &mut Out) -> Result
         Verb::Session { id, verb } => sessions::run(store, id, verb, out).await,
         Verb::Queue { verb } => queue::run(store, verb, out).await,
         Verb::Conflicts { verb } => conflicts::run(store, named, verb, out).await,
+        Verb::Notices { verb } => notices::run(store, verb, out).await,
         Verb::Sync => sync::sync(store, out).await,
         Verb::Status => sync::status(store, out).await,
         Verb::ImportStrong { file } => strong::import(store, &file, out).await,

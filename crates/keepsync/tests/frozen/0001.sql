@@ -125,7 +125,7 @@ CREATE TABLE conflict (
 
 -- What the user should be told, until the app dismisses it. Bounded.
 CREATE TABLE notice (
-  n          INTEGER PRIMARY KEY,
+  n          INTEGER PRIMARY KEY AUTOINCREMENT,
   kind       TEXT NOT NULL,
   collection TEXT NOT NULL,
   id         TEXT NOT NULL,                -- '' where it is about the whole collection
