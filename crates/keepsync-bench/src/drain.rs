@@ -171,8 +171,10 @@ fn request(rows: Vec<Queued>) -> Outcome<Vec<u8>> {
             data: Some(RawValue::from_string(row.body)?),
             version,
             base_op: None,
+            base_id: None,
             after: Vec::new(),
             replaces: None,
+            earlier: Vec::new(),
             timestamp: row.created_at,
             hlc: Hlc::at(row.created_at),
         })

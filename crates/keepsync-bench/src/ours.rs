@@ -69,8 +69,9 @@ impl Ours {
 
     /// Many sets in one transaction, to fill a file.
     pub(crate) fn log_many<'a>(&mut self, sets: impl Iterator<Item = (&'a str, &'a Set)>) -> Outcome<()> {
+        let sets: Vec<_> = sets.collect();
         self.0.write(|write| {
-            for (session, set) in sets {
+            for (session, set) in &sets {
                 session::log_set(write, "workout", session, &set.slot, &set.logged())?;
             }
             Ok(())

@@ -10,6 +10,8 @@ const ID_BYTES: usize = 256;
 const NAME_BYTES: usize = 64;
 /// Operations an item may follow, at most.
 const AFTER: usize = 1_000;
+/// Ids of earlier epochs an item may name, at most.
+const EARLIER: usize = 100;
 /// Objects and lists within each other, at most.
 const DEPTH: usize = 64;
 
@@ -42,6 +44,9 @@ fn shape(item: &SyncItem, limits: &Limits) -> Option<Refusal> {
     }
     if item.after.len() > AFTER {
         return refuse(code::VALIDATION, "after names more than 1000 operations");
+    }
+    if item.earlier.len() > EARLIER {
+        return refuse(code::VALIDATION, "earlier names more than 100 operations");
     }
     match (item.operation, &item.data) {
         (Operation::Delete, None) => None,

@@ -1,11 +1,12 @@
 //! What becomes of an item: a pure function from the item and the facts about it.
 //!
 //! 1. Its operation id was applied before: the first answer again, or [`code::OP_REUSED`] if it says
-//!    something else now.
+//!    something else now. Under one of its `earlier` ids: the first answer to that.
 //! 2. Its shape or its schema refuses it: that refusal. It is not remembered.
 //! 3. An operation in `after`, or its `base_op`, was not applied: [`code::BLOCKED`].
-//! 4. Its base (`version`, or what `base_op` produced) is not the record's version: a conflict, with
-//!    the version that is there (version 0 without a body: nothing is there).
+//! 4. Its base (`version`, or what `base_op` produced) is not the record's version, or another operation
+//!    made that than `base_id` says: a conflict, with the version that is there (version 0 without a
+//!    body: nothing is there).
 //! 5. Otherwise it is applied. A record's version grows by one; a new record begins above the
 //!    account's floor, the highest version of a tombstone that was forgotten, so that a base from
 //!    before the tombstone can never equal a version made after it.
@@ -20,6 +21,8 @@ use keepsync_wire::{Hlc, Operation, SyncItem, SyncResult, SyncStatus, Version, c
 pub struct Facts {
     /// What is remembered under its operation id.
     pub remembered: Option<Remembered>,
+    /// What is remembered of the first of the item's `earlier` ids that was applied.
+    pub earlier: Option<Remembered>,
     /// Whether every operation in `after` was applied.
     pub after_applied: bool,
     /// The version `base_op` produced; `None` if there is no `base_op`, or it was not applied.
@@ -76,6 +79,9 @@ pub fn decide(item: &SyncItem, fingerprint: &Fingerprint, refusal: Option<&Refus
             refused(item, code::OP_REUSED, "this operation id came with another content")
         });
     }
+    if let Some(before) = facts.earlier {
+        return answer(applied(item, before.version, before.change, before.updated_at));
+    }
     if let Some(refusal) = refusal {
         return answer(refused(item, refusal.code, &refusal.message));
     }
@@ -84,13 +90,20 @@ pub fn decide(item: &SyncItem, fingerprint: &Fingerprint, refusal: Option<&Refus
     }
     let base = facts.produced.unwrap_or(item.version);
     let version = facts.current.as_ref().map_or(0, |current| current.version);
-    if base != version {
+    if base != version || is_another(item, facts.current.as_ref()) {
         return answer(conflict(item, facts.current));
     }
     Decision::Apply {
         version: facts.current.as_ref().map_or(facts.floor, |current| current.version) + 1,
         created_at: facts.current.map(|current| current.created_at),
     }
+}
+
+/// Whether the version of the right number is not the one that is meant.
+fn is_another(item: &SyncItem, current: Option<&Version>) -> bool {
+    let made_by = current.and_then(|current| current.op_id);
+    let meant = item.base_id.filter(|_| item.base_op.is_none());
+    meant.zip(made_by).is_some_and(|(meant, made_by)| meant != made_by)
 }
 
 /// The answer to an operation that was applied.

@@ -29,16 +29,16 @@ fn config(data: &Path) -> Config {
 
 /// Pulls until everything was answered, and once more; each change must come once, in order.
 async fn follow(client: Client, answered: Arc<AtomicUsize>, wanted: usize) -> Vec<String> {
-    // The first cursor of an account without changes is 0.
-    let (mut seen, mut cursor, mut last) = (Vec::new(), None::<String>, -1);
+    let (mut seen, mut cursor, mut last) = (Vec::new(), None::<String>, 0);
     loop {
         let complete = answered.load(Ordering::SeqCst) == wanted;
         let page = client.pull(None, cursor.as_deref(), 7).await;
         seen.extend(page.changes.iter().map(|change| change.id.clone()));
         if let Some(at) = page.cursors.into_iter().next() {
-            let number: i64 = at.cursor.as_ref().unwrap().parse().unwrap();
-            assert!(number > last, "a cursor went back");
-            last = number;
+            let text = at.cursor.as_deref().unwrap();
+            let up: i64 = text.split('<').next().unwrap().parse().unwrap();
+            assert!(up >= last, "a cursor went back");
+            last = up;
             cursor = at.cursor;
         }
         if complete && !page.has_more {

@@ -4,83 +4,11 @@
 
 mod support;
 
-use keepsync::{
-    Backend, OpenOptions, Store,
-    collection::{Collection, Collections},
-    conflict::Policy,
-    drain::Report,
-    record::RecordState,
-    remote::{
-        RemoteFuture, Token, TokenFault, TokenProvider,
-        http::{HttpOptions, HttpRemote},
-    },
-};
-use keepsync_server::{Config, access_token, backup, restore};
+use keepsync::{Store, record::RecordState};
+use keepsync_server::{backup, restore};
 use rusqlite::Connection;
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
-use support::{Running, now_ms};
-
-struct SignIn(PathBuf);
-
-impl TokenProvider for SignIn {
-    fn token<'a>(
-        &'a self,
-        account: &'a str,
-        _rejected: Option<&'a Token>,
-    ) -> RemoteFuture<'a, Result<Option<Token>, TokenFault>> {
-        let token = access_token(&self.0, account, 600, now_ms()).unwrap();
-        Box::pin(async move { Ok(Some(Token::new(token, None))) })
-    }
-}
-
-struct World {
-    folder: tempfile::TempDir,
-    data: PathBuf,
-    /// Devices remember an address, so it stays.
-    listen: Option<SocketAddr>,
-}
-
-impl World {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        Self {
-            data: folder.path().join("data"),
-            folder,
-            listen: None,
-        }
-    }
-
-    async fn start(&mut self) -> Running {
-        let mut config = Config::new(&self.data);
-        if let Some(listen) = self.listen {
-            config.listen = listen;
-        }
-        let running = Running::start(config).await;
-        self.listen = Some(running.address);
-        running
-    }
-
-    async fn device(&self, running: &Running, name: &str) -> Store {
-        let collections = Collections::new([Collection::new("note", Policy::Ask)]).unwrap();
-        let options = OpenOptions::new(self.folder.path().join(name), "ann", collections);
-        let backend = Backend {
-            remote: Arc::new(HttpRemote::new(HttpOptions::new(running.url(""))).unwrap()),
-            tokens: Some(Arc::new(SignIn(self.data.clone()))),
-        };
-        Store::open(options, Some(backend)).await.unwrap()
-    }
-}
-
-async fn sync(store: &Store) -> Report {
-    store.network(true);
-    let report = store.sync().await.unwrap();
-    assert!(!report.push.failed() && !report.pull.failed(), "{report:?}");
-    report
-}
+use std::path::Path;
+use support::devices::{World, sync};
 
 async fn ids(store: &Store) -> Vec<String> {
     let page = store

@@ -52,6 +52,7 @@ struct Seen {
     changes: usize,
     tombstones: usize,
     pages: u32,
+    backfills: u32,
     other_epoch: u32,
     branched: u32,
 }
@@ -92,7 +93,9 @@ async fn story(seed: u64, requests: u32) {
     println!("{:?}", pair.seen);
     let seen = &pair.seen;
     assert!(seen.applied > 500 && seen.repeated > 100 && seen.conflicts > 100 && seen.changes > 1_000);
-    assert!(seen.tombstones > 50 && seen.pages > 50 && seen.other_epoch > 50 && seen.branched > 50);
+    assert!(
+        seen.tombstones > 50 && seen.pages > 50 && seen.backfills > 50 && seen.other_epoch > 50 && seen.branched > 50
+    );
     for code in ["op_reused", "blocked", "validation"] {
         assert!(seen.codes.get(code).is_some_and(|count| *count > 50), "{code}");
     }
@@ -166,11 +169,17 @@ impl Pair {
             let cursor = match self.rng.below(8) {
                 0..4 => own.last().map(|it| (*it).clone()),
                 4..6 => self.rng.pick(&own).map(|it| (*it).clone()),
-                6 => Some(self.rng.below(100_000).to_string()),
+                6 if self.rng.chance(0.5) => Some(self.rng.below(100_000).to_string()),
+                6 => Some(format!("{}<{}", self.rng.below(9_000), self.rng.below(9_000))),
                 _ => None,
             };
             let collection = (*self.rng.pick(&COLLECTIONS).unwrap()).to_owned();
-            collections.push(Cursor { collection, cursor });
+            collections.push(Cursor {
+                collection,
+                cursor,
+                priority: self.rng.below(3) as i32 - 1,
+                ..Cursor::default()
+            });
         }
         let request = PullRequest {
             user_id: user.to_owned(),
@@ -196,6 +205,8 @@ impl Pair {
         self.seen.changes += here.changes.len();
         self.seen.tombstones += here.changes.iter().filter(|it| it.current.data.is_none()).count();
         self.seen.pages += u32::from(here.has_more);
+        let goes_down = |it: &Cursor| it.cursor.as_ref().is_some_and(|text| text.contains('<'));
+        self.seen.backfills += u32::from(here.cursors.iter().any(goes_down));
         self.seen.branched += u32::from(here.branch.is_some());
         self.cursors
             .extend(here.cursors.into_iter().map(|it| (user, it.cursor.unwrap())));
@@ -271,8 +282,16 @@ impl Pair {
             data: (operation != Operation::Delete).then(|| RawValue::from_string(body).unwrap()),
             version,
             base_op,
+            base_id: match self.rng.below(4) {
+                0 => current.1,
+                1 => Some(some(&mut self.rng, sent)),
+                _ => None,
+            },
             after,
             replaces: None,
+            earlier: (0..self.rng.below(8).saturating_sub(5))
+                .map(|_| some(&mut self.rng, sent))
+                .collect(),
             timestamp: self.now_ms,
             hlc: Hlc::at(self.now_ms),
         }

@@ -147,6 +147,8 @@ impl Story {
         let collections = COLLECTIONS.map(|name| Cursor {
             collection: name.to_owned(),
             cursor: cursor(),
+            priority: i32::from(name == "plan"),
+            ..Cursor::default()
         });
         PullRequest {
             user_id: user.to_owned(),
@@ -199,8 +201,10 @@ impl Story {
             data: (operation != Operation::Delete).then(|| RawValue::from_string(body).unwrap()),
             version,
             base_op,
+            base_id: None,
             after,
             replaces: self.rng.chance(0.2).then(|| known(&mut self.rng, &self.ops)),
+            earlier: Vec::new(),
             timestamp: 0,
             hlc: Hlc::at(5),
         }

@@ -54,6 +54,7 @@ async fn a_request_has_so_many_bytes_items_and_collections_and_no_more() {
         .map(|name| Cursor {
             collection: name.to_owned(),
             cursor: None,
+            ..Cursor::default()
         })
         .to_vec();
     too_large(ann.post(PULL_PATH, &asks).await).await;

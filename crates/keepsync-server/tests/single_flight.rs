@@ -53,6 +53,7 @@ fn asks(account: &str) -> PullRequest {
         epoch: None,
         cursors: vec![("note".to_owned(), None)],
         limit: 10,
+        ..PullRequest::default()
     }
 }
 

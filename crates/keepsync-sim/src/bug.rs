@@ -33,10 +33,16 @@ pub enum Bug {
     CursorRunsAhead,
     /// The server is restored without a new epoch.
     NoEpoch,
+    /// The server does not look at which version of a number is meant.
+    ForgetsBaseId,
+    /// The server does not look for what it applied under an item's earlier ids.
+    ForgetsEarlierIds,
+    /// The runner takes everything that was acknowledged to be in the restored data.
+    IgnoresBranch,
 }
 
 /// All of them, with the names the command line knows them by.
-pub const ALL: [(Bug, &str); 13] = [
+pub const ALL: [(Bug, &str); 16] = [
     (Bug::SettlesOnTimeout, "settles-on-timeout"),
     (Bug::ResultsByPosition, "results-by-position"),
     (Bug::NewIdsOnRetry, "new-ids-on-retry"),
@@ -50,6 +56,9 @@ pub const ALL: [(Bug, &str); 13] = [
     (Bug::IgnoresAfter, "ignores-after"),
     (Bug::CursorRunsAhead, "cursor-runs-ahead"),
     (Bug::NoEpoch, "no-epoch"),
+    (Bug::ForgetsBaseId, "forgets-base-id"),
+    (Bug::ForgetsEarlierIds, "forgets-earlier-ids"),
+    (Bug::IgnoresBranch, "ignores-branch"),
 ];
 
 impl Bug {
@@ -71,6 +80,8 @@ impl Bug {
             ignores_after: bug == Some(Self::IgnoresAfter),
             cursor_runs_ahead: bug == Some(Self::CursorRunsAhead),
             keeps_epoch: bug == Some(Self::NoEpoch),
+            forgets_base_id: bug == Some(Self::ForgetsBaseId),
+            forgets_earlier_ids: bug == Some(Self::ForgetsEarlierIds),
         }
     }
 }

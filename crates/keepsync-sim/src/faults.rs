@@ -101,7 +101,7 @@ impl Faults {
         faults.crash_every_ms = every(0.4, 1.0 * HOUR, 12.0 * HOUR);
         faults.jump_every_ms = every(0.4, 1.0 * HOUR, 12.0 * HOUR);
         faults.bad_server_every_ms = every(0.3, 1.0 * HOUR, 12.0 * HOUR);
-        faults.restore_every_ms = every(0.2, 3.0 * HOUR, 12.0 * HOUR);
+        faults.restore_every_ms = every(0.3, 1.0 * HOUR, 12.0 * HOUR);
         faults.switch_every_ms = every(0.25, 2.0 * HOUR, 10.0 * HOUR);
         faults
     }

@@ -14,7 +14,7 @@ Usage: keepsync-sim [--seeds N] [--from N] [--bug NAME]
   --seed N    runs one story
   --trace     prints it line by line
   --bug NAME  with this bug planted
-  --restores  the server may be restored from a backup
+  --no-restores  the server is never restored from a backup or reset
   --keep-going  names every seed that broke a promise instead of stopping at the first
   --bugs      plants each bug in turn and tells which seed catches it, and which promise it broke";
 
@@ -64,7 +64,7 @@ fn parse() -> Result<Arguments, String> {
             "--seed" => arguments.seed = Some(number(value()?)?),
             "--trace" => arguments.trace = true,
             "--bugs" => arguments.bugs = true,
-            "--restores" => arguments.plot.restores = true,
+            "--no-restores" => arguments.plot.restores = false,
             "--keep-going" => arguments.keep_going = true,
             "--bug" => {
                 let name = value()?;
@@ -146,8 +146,8 @@ fn report(outcome: &Outcome, plot: Plot) {
         outcome.seed, violation.promise, violation.what
     );
     let mut planted = plot.bug.map_or(String::new(), |bug| format!(" --bug {}", bug.name()));
-    if plot.restores {
-        planted.push_str(" --restores");
+    if !plot.restores {
+        planted.push_str(" --no-restores");
     }
     println!(
         "again: cargo run --release -p keepsync-sim -- --seed {} --trace{planted}",
@@ -163,7 +163,7 @@ fn bugs(most: u64) -> Good {
         for seed in 0..most {
             let plot = Plot {
                 bug: Some(planted),
-                restores: false,
+                ..Plot::default()
             };
             if let Some(violation) = run(seed, plot, false)?.violation {
                 caught = Some((seed, violation));

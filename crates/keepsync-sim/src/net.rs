@@ -11,7 +11,7 @@ use keepsync::{
     drain::{Answer, Request},
     remote::{Accepted, Fault, Outcome, PushAnswer, TokenFault, wire},
 };
-use keepsync_wire::{Operation, PullRequest, SyncRequest, SyncResponse, SyncResult, SyncStatus, code};
+use keepsync_wire::{Branch, Operation, PullRequest, SyncRequest, SyncResponse, SyncResult, SyncStatus, code};
 use std::collections::HashMap;
 use uuid::Uuid;
 
@@ -227,7 +227,15 @@ impl World {
             Wire::Probe => Answer::Probed(Ok(())),
             Wire::Refresh => Answer::Refreshed(self.refresh(envelope.device)),
             Wire::Pull(request) => match self.server.pull(envelope.user, request, self.clock.true_wall_ms()) {
-                Some(response) => Answer::Pulled(wire::pull_page(response).ok_or(Fault::Unrecognised { status: 200 })),
+                Some(mut response) => {
+                    if self.bug == Some(Bug::IgnoresBranch) {
+                        response.branch = request.epoch.clone().map(|parent| Branch {
+                            parent,
+                            change: i64::MAX,
+                        });
+                    }
+                    Answer::Pulled(wire::pull_page(response).ok_or(Fault::Unrecognised { status: 200 }))
+                }
                 None => envelope.wire.failed(Fault::Unrecognised { status: 403 }),
             },
             Wire::Push(request) => match self.push(envelope, request)? {

@@ -201,8 +201,11 @@ impl Oracle {
             seen.deleted.insert(key.clone());
         }
         if let Some(new) = new.filter(|_| !merged) {
-            // A session in progress that another device deleted may be brought back as it was.
-            let brought_back = applied.replaced.is_none() && seen.deleted.contains(key);
+            // A session in progress that another device deleted may be brought back as it was, by each device that
+            // is at it, and where a restored server has lost the deletion it is written as it stands.
+            let is_session = matches!(key.0.as_str(), "workout" | "run");
+            let as_it_stands = self.restores > 0 && old == Some(new);
+            let brought_back = is_session && (seen.deleted.contains(key) || as_it_stands);
             if !seen.markers.insert(new.to_owned()) && !brought_back {
                 return broken(
                     "once",

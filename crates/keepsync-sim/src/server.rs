@@ -7,11 +7,12 @@
 //! 3. Items are taken in order. Each is one small transaction:
 //!    * its operation id was applied before: the first answer again, or
 //!      [`code::OP_REUSED`] if it now says something else;
+//!    * an id in `earlier` was applied before: the first answer to that;
 //!    * its body breaks the collection's schema: refused, and forgotten, so that the same id may
 //!      come again;
 //!    * an operation in `after`, or its `base_op`, was not applied: [`code::BLOCKED`];
-//!    * its base (`version`, or what `base_op` produced) is not the record's version: a conflict,
-//!      with the version that is there (version 0 without a body: nothing is there);
+//!    * its base (`version`, or what `base_op` produced) is not the record's version, or another
+//!      operation made that than `base_id` says: a conflict, with the version that is there (version 0 without a body: nothing is there);
 //!    * otherwise the record's version grows by one, under the next change number, and the answer
 //!      is remembered.
 //!
@@ -19,20 +20,27 @@
 //! Changes are numbered in the order of their commits, one sequence per user. A record stands in it
 //! once, under its latest change. A page holds the next changes of all collections that were asked
 //! for, each from its own cursor on, in that order; the cursors after it all stand at the page's end,
-//! or at the head if there is no more. A collection without a cursor starts at the beginning; a device
-//! that names no epoch then gets only the tombstones of records it wrote itself. (Who knows an epoch
-//! has pulled before: it may have a record whose answer is still to come.)
+//! or at the head if there is no more.
+//!
+//! A collection without a cursor begins at the head and goes down from there, when there is nothing
+//! left above: the highest priority first, the latest change first. Its cursor then says how far it has
+//! come in both directions, `"{up}<{below}"`. On the way down a device that names no epoch gets only the
+//! tombstones of records it wrote itself. (Who knows an epoch has pulled before: it may have a record
+//! whose answer is still to come.)
 //!
 //! # Epochs
 //! [`ModelServer::restore`] takes an earlier state back, remembered answers included, and begins a
-//! new epoch that says where it branched. A pull that counts in another epoch is answered from the
-//! start.
+//! new epoch that says where it branched. [`ModelServer::reset`] begins one out of nothing. A pull that
+//! counts in another epoch is answered from the start.
 
 use keepsync_wire::{
     Branch, Change, Cursor, Operation, PullRequest, PullResponse, SyncItem, SyncRequest, SyncResponse, SyncResult,
     SyncStatus, Version, code,
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, HashMap},
+};
 use uuid::Uuid;
 
 /// Collection and id of a record.
@@ -51,6 +59,10 @@ pub struct Breach {
     pub cursor_runs_ahead: bool,
     /// A restored server does not say so.
     pub keeps_epoch: bool,
+    /// `base_id` is not looked at.
+    pub forgets_base_id: bool,
+    /// `earlier` is not looked at.
+    pub forgets_earlier_ids: bool,
 }
 
 /// Says what is wrong with an item, if anything: a code and a text for a person.
@@ -132,6 +144,7 @@ enum Base {
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     users: BTreeMap<String, Account>,
+    epoch: String,
 }
 
 impl Content {
@@ -224,7 +237,7 @@ impl ModelServer {
             changes,
             cursors,
             has_more: remaining > 0,
-            whole: Vec::new(),
+            whole: if same_epoch { starts_over(request) } else { Vec::new() },
             remaining: Some(remaining),
             server_time: now_ms,
         })
@@ -234,21 +247,32 @@ impl ModelServer {
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             users: self.users.clone(),
+            epoch: self.epoch(),
         }
     }
 
     /// Takes a backup back. What was applied since is gone, and a new epoch says so: it names the
-    /// epoch it takes the place of, and the last change number that both have.
+    /// backup's epoch, and the last change number that both have.
     pub fn restore(&mut self, snapshot: &Snapshot) {
         let common = snapshot
             .users
             .iter()
             .map(|(user, account)| (user.clone(), account.head));
-        let branch = (self.epoch(), common.collect());
+        let branch = (snapshot.epoch.clone(), common.collect());
         self.users = snapshot.users.clone();
+        self.begin_epoch(Some(branch));
+    }
+
+    /// Everything is gone, backups too: another server, which knows of no epoch before its own.
+    pub fn reset(&mut self) {
+        self.users.clear();
+        self.begin_epoch(None);
+    }
+
+    fn begin_epoch(&mut self, branch: Option<(String, BTreeMap<String, i64>)>) {
         if !self.breach.keeps_epoch {
             self.epoch += 1;
-            self.branch = Some(branch);
+            self.branch = branch;
         }
     }
 }
@@ -298,6 +322,13 @@ impl Account {
                 "this operation id came with another content".to_owned(),
             );
         }
+        let earlier = item.earlier.iter().find_map(|op| self.applied.get(op));
+        if let Some(before) = earlier.filter(|_| !breach.forgets_answers && !breach.forgets_earlier_ids) {
+            return SyncResult {
+                op_id: item.op_id,
+                ..before.answer.clone()
+            };
+        }
         if let Some((code, message)) = validate(item) {
             return refused(item, code, message);
         }
@@ -310,7 +341,12 @@ impl Account {
         let base = item.base_op.map_or(item.version, produced);
         let current = self.records.get(&content.key);
         let version = current.map_or(0, |stored| stored.version.version);
-        if base != version && !breach.ignores_versions {
+        let made_by = current.and_then(|stored| stored.version.op_id);
+        let meant = item
+            .base_id
+            .filter(|_| item.base_op.is_none() && !breach.forgets_base_id);
+        let is_another = meant.zip(made_by).is_some_and(|(meant, made_by)| meant != made_by);
+        if (base != version || is_another) && !breach.ignores_versions {
             return conflict(item, current.map(|stored| stored.version.clone()));
         }
         self.apply(item, content, version + 1, author)
@@ -374,51 +410,120 @@ impl Account {
 
     /// The changes of a page, the cursors after it, and how many changes are left.
     fn page(&self, request: &PullRequest, same_epoch: bool, breach: Breach) -> (Vec<Change>, Vec<Cursor>, u64) {
-        let asked: BTreeMap<&str, Option<i64>> = request
+        let limit = request.limit.max(1) as usize;
+        let asked: BTreeMap<&str, Asked> = request
             .collections
             .iter()
-            .map(|at| (at.collection.as_str(), cursor_number(at).filter(|_| same_epoch)))
+            .map(|at| (at.collection.as_str(), self.asked(at, same_epoch)))
             .collect();
-        let lowest = asked.values().map(|at| at.unwrap_or(0)).min().unwrap_or(self.head);
-        let mut changes = Vec::new();
-        let (mut left, mut end) = (0, self.head);
-        for (&number, key) in self.changes.range(lowest + 1..) {
-            let (Some(&from), Some(stored)) = (asked.get(key.0.as_str()), self.records.get(key)) else {
-                continue;
+        let asked_for = |name: &String| asked.get(name.as_str());
+        let new: Vec<(i64, &Key)> = self
+            .changes
+            .iter()
+            .map(|(&number, key)| (number, key))
+            .filter(|(number, key)| asked_for(&key.0).is_some_and(|at| *number > at.up))
+            .collect();
+        let older = |(number, key): &(i64, &Key)| {
+            let knows_it = |stored: &Stored| {
+                request.epoch.is_some() || stored.version.data.is_some() || stored.writers.contains(&request.device_id)
             };
-            let could_know = request.epoch.is_some() || stored.writers.contains(&request.device_id);
-            let unknown_tombstone = from.is_none() && stored.version.data.is_none() && !could_know;
-            if number <= from.unwrap_or(0) || unknown_tombstone {
-                continue;
-            }
-            if changes.len() >= request.limit.max(1) as usize {
-                left += 1;
-                continue;
-            }
-            end = number;
-            changes.push(Change {
-                collection: key.0.clone(),
-                id: key.1.clone(),
-                current: stored.version.clone(),
-            });
-        }
-        if left == 0 || breach.cursor_runs_ahead {
-            end = self.head;
-        }
-        let moved = asked.iter().filter(|(_, from)| from.is_none_or(|from| from < end));
-        let cursors = moved
-            .map(|(collection, _)| Cursor {
-                collection: (*collection).to_owned(),
-                cursor: Some(end.to_string()),
-            })
+            asked_for(&key.0).is_some_and(|at| at.below.is_some_and(|below| *number < below))
+                && self.records.get(*key).is_some_and(knows_it)
+        };
+        let mut old: Vec<(i64, &Key)> = self.changes.iter().map(|(&n, key)| (n, key)).filter(older).collect();
+        old.sort_by_key(|(number, key)| Reverse((asked_for(&key.0).map(|at| at.priority), *number)));
+        let (given_new, left_new) = new.split_at(limit.min(new.len()));
+        let room = if left_new.is_empty() {
+            limit - given_new.len()
+        } else {
+            0
+        };
+        let (given_old, left_old) = old.split_at(room.min(old.len()));
+        let end = match given_new.last() {
+            Some((last, _)) if !left_new.is_empty() => *last,
+            _ => self.head,
+        };
+        let changes = given_new
+            .iter()
+            .chain(given_old)
+            .filter_map(|(_, key)| self.change(key))
             .collect();
+        let mut cursors = Vec::new();
+        for (collection, at) in &asked {
+            let same_rank = |(_, key): &&(i64, &Key)| asked_for(&key.0).is_some_and(|it| it.priority == at.priority);
+            let lowest = given_old.iter().filter(same_rank).map(|(number, _)| *number).min();
+            let comes_to = |below: i64| lowest.map_or(below, |lowest| lowest.min(below));
+            let is_open = left_old.iter().any(|left| same_rank(&left));
+            let up = if breach.cursor_runs_ahead {
+                self.head
+            } else {
+                end.max(at.up)
+            };
+            let below = at.below.filter(|_| is_open && !breach.cursor_runs_ahead).map(comes_to);
+            let has_begun = !at.is_new || left_new.is_empty();
+            if has_begun && (at.is_new || (up, below) != (at.up, at.below)) {
+                let of_it = |(_, key): &&(i64, &Key)| key.0 == **collection;
+                cursors.push(Cursor {
+                    collection: (*collection).to_owned(),
+                    cursor: Some(below.map_or(up.to_string(), |below| format!("{up}<{below}"))),
+                    remaining: Some(left_new.iter().chain(left_old).filter(of_it).count() as u64),
+                    ..Cursor::default()
+                });
+            }
+        }
+        let left = (left_new.len() + left_old.len()) as u64;
         (changes, cursors, if breach.cursor_runs_ahead { 0 } else { left })
+    }
+
+    fn asked(&self, wanted: &Cursor, same_epoch: bool) -> Asked {
+        let given = wanted.cursor.as_ref().filter(|_| same_epoch);
+        let at = given.and_then(|text| position(text));
+        let (up, below) = at.unwrap_or((self.head, Some(self.head + 1)));
+        Asked {
+            up,
+            below,
+            is_new: at.is_none(),
+            priority: wanted.priority,
+        }
+    }
+
+    fn change(&self, key: &Key) -> Option<Change> {
+        let stored = self.records.get(key)?;
+        Some(Change {
+            collection: key.0.clone(),
+            id: key.1.clone(),
+            current: stored.version.clone(),
+        })
     }
 }
 
-/// A cursor this server did not give starts from the beginning.
-fn cursor_number(at: &Cursor) -> Option<i64> {
-    at.cursor.as_ref().and_then(|text| text.parse().ok())
+/// Where a collection stands that was asked for.
+struct Asked {
+    up: i64,
+    below: Option<i64>,
+    is_new: bool,
+    priority: i32,
+}
+
+/// The collections whose cursor this server did not give.
+fn starts_over(request: &PullRequest) -> Vec<String> {
+    let mut whole: Vec<String> = Vec::new();
+    for wanted in &request.collections {
+        whole.retain(|name| *name != wanted.collection);
+        if wanted.cursor.as_deref().is_some_and(|text| position(text).is_none()) {
+            whole.push(wanted.collection.clone());
+        }
+    }
+    whole
+}
+
+/// How far a cursor came, upwards and downwards; `None` for one this server did not give.
+fn position(text: &str) -> Option<(i64, Option<i64>)> {
+    let Some((up, below)) = text.split_once('<') else {
+        return Some((text.parse().ok()?, None));
+    };
+    let (up, below): (i64, i64) = (up.parse().ok()?, below.parse().ok()?);
+    (below <= up.saturating_add(1)).then_some((up, Some(below)))
 }
 
 fn blank(item: &SyncItem) -> SyncResult {

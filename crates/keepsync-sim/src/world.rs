@@ -75,12 +75,21 @@ pub struct Stats {
 }
 
 /// What the one who asks for a story may choose.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Plot {
     /// A planted bug.
     pub bug: Option<Bug>,
-    /// Whether the server may be restored from a backup.
+    /// Whether the server may be restored from a backup, or reset.
     pub restores: bool,
+}
+
+impl Default for Plot {
+    fn default() -> Self {
+        Self {
+            bug: None,
+            restores: true,
+        }
+    }
 }
 
 /// A story.
@@ -331,15 +340,22 @@ impl World {
             }
             Happening::Restore => {
                 self.again(self.faults.restore_every_ms, Happening::Restore);
-                if let Some(backup) = self.rng.pick(&self.backups) {
+                let how = if self.rng.chance(0.1) {
+                    self.server.reset();
+                    "reset"
+                } else if let Some(backup) = self.rng.pick(&self.backups) {
                     self.server.restore(backup);
-                    self.oracle.server_restored();
-                    self.stats.restores += 1;
-                    self.trace.line(
-                        self.clock.now(),
-                        format_args!("server restored: {}", self.server.epoch()),
-                    );
+                    "restored"
+                } else {
+                    return Ok(());
+                };
+                self.oracle.server_restored();
+                for (user, account) in self.server.users() {
+                    self.oracle.read_server(user, account)?;
                 }
+                self.stats.restores += 1;
+                self.trace
+                    .line(self.clock.now(), format_args!("server {how}: {}", self.server.epoch()));
                 Ok(())
             }
         }

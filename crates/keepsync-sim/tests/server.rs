@@ -18,8 +18,10 @@ fn item(op: u128, id: &str, operation: Operation, version: i64, body: Option<&st
         data: body.map(|body| RawValue::from_string(body.to_owned()).unwrap()),
         version,
         base_op: None,
+        base_id: None,
         after: Vec::new(),
         replaces: None,
+        earlier: Vec::new(),
         timestamp: 0,
         hlc: Hlc::at(1_000 + version),
     }
@@ -55,6 +57,7 @@ fn pull(server: &ModelServer, cursor: Option<&str>, limit: u32) -> PullResponse 
         collections: vec![Cursor {
             collection: "note".to_owned(),
             cursor: cursor.map(str::to_owned),
+            ..Cursor::default()
         }],
         limit,
     };
@@ -118,25 +121,72 @@ fn what_follows_something_that_was_not_applied_is_blocked_and_a_chain_goes_throu
 }
 
 #[test]
-fn pages_follow_the_order_of_commits_and_a_record_stands_once() {
+fn a_pull_from_the_start_brings_the_latest_first_and_what_is_new_in_between() {
     let mut server = ModelServer::new();
     push(
         &mut server,
         vec![
-            create(1, "a", "{}"),
-            create(2, "b", "{}"),
-            create(3, "c", "{}"),
-            update(4, "a", 1, "{}"),
+            create(1, "z", "{}"),
+            create(2, "a", "{}"),
+            create(3, "b", "{}"),
+            create(4, "c", "{}"),
+            update(5, "a", 1, "{}"),
         ],
     );
+    let brought = |page: &PullResponse| -> String { page.changes.iter().map(|change| &*change.id).collect() };
+    let cursor = |page: &PullResponse| page.cursors[0].cursor.clone().unwrap();
     let first = pull(&server, None, 2);
-    let ids: Vec<&str> = first.changes.iter().map(|change| change.id.as_str()).collect();
-    assert_eq!((ids, first.has_more, first.remaining), (vec!["b", "c"], true, Some(1)));
-    assert_eq!(first.cursors[0].cursor.as_deref(), Some("3"));
-    let second = pull(&server, Some("3"), 2);
-    assert_eq!((second.changes[0].id.as_str(), second.has_more), ("a", false));
-    let third = pull(&server, second.cursors[0].cursor.as_deref(), 2);
-    assert!(third.changes.is_empty() && third.cursors.is_empty(), "nothing moved");
+    assert_eq!((brought(&first), cursor(&first)), ("ac".to_owned(), "5<4".to_owned()));
+    assert_eq!(
+        (first.has_more, first.remaining, first.cursors[0].remaining),
+        (true, Some(2), Some(2))
+    );
+    // A record that was given changes, one that was not does, and one is made.
+    let meanwhile = vec![update(6, "a", 2, "{}"), update(7, "b", 1, "{}"), create(8, "d", "{}")];
+    push(&mut server, meanwhile);
+    let second = pull(&server, Some("5<4"), 2);
+    assert_eq!((brought(&second), cursor(&second)), ("ab".to_owned(), "7<4".to_owned()));
+    assert_eq!(second.remaining, Some(2));
+    let third = pull(&server, Some("7<4"), 2);
+    assert_eq!((brought(&third), cursor(&third)), ("dz".to_owned(), "8".to_owned()));
+    assert!(!third.has_more);
+    let last = pull(&server, Some("8"), 2);
+    assert!(last.changes.is_empty() && last.cursors.is_empty(), "nothing moved");
+}
+
+#[test]
+fn the_backfill_takes_collections_of_higher_priority_first() {
+    let mut server = ModelServer::new();
+    for n in 0..6_u128 {
+        let mut made = create(n + 1, &format!("r{n}"), "{}");
+        made.entity_type = if n % 2 == 0 { "workout" } else { "statistic" }.to_owned();
+        push(&mut server, vec![made]);
+    }
+    let wanted = |name: &str, priority| Cursor {
+        collection: name.to_owned(),
+        priority,
+        ..Cursor::default()
+    };
+    let mut asked = PullRequest {
+        user_id: "ann".to_owned(),
+        device_id: "tablet".to_owned(),
+        epoch: None,
+        collections: vec![wanted("statistic", 0), wanted("workout", 10)],
+        limit: 2,
+    };
+    let mut given = Vec::new();
+    loop {
+        let page = server.pull("ann", &asked, 6).unwrap();
+        given.extend(page.changes.iter().map(|change| change.id.clone()));
+        for at in page.cursors {
+            let wanted = asked.collections.iter_mut().find(|it| it.collection == at.collection);
+            wanted.unwrap().cursor = at.cursor;
+        }
+        if !page.has_more {
+            break;
+        }
+    }
+    assert_eq!(given, ["r4", "r2", "r0", "r5", "r3", "r1"]);
 }
 
 #[test]
@@ -180,6 +230,7 @@ fn a_restore_begins_an_epoch_that_names_its_branch() {
         collections: vec![Cursor {
             collection: "note".to_owned(),
             cursor: Some("2".to_owned()),
+            ..Cursor::default()
         }],
         limit: 10,
     };

@@ -15,10 +15,12 @@
 //! 4. For each item, in one transaction of its own or of the request:
 //!    * an `op_id` that was applied before is answered with its first answer, unless its content
 //!      differs ([`code::OP_REUSED`]);
+//!    * so is one whose content was applied before under an id in `earlier`;
 //!    * an `after` that was not applied answers [`SyncStatus::Error`] with [`code::BLOCKED`];
 //!    * the base is `version`, or, with `base_op`, the version that operation produced;
 //!    * a base that is not the record's current version answers [`SyncStatus::Conflict`] with the
-//!      server's version;
+//!      server's version. So does one of the right number that another operation made than `base_id`
+//!      says: after a restore a number can come a second time;
 //!    * otherwise the item is applied, the record's version grows by one, and the answer is
 //!      remembered under `op_id` in the same transaction.
 //! 5. Where every item was refused with [`code::VALIDATION`], the answer's status is 422 and its body
@@ -34,11 +36,22 @@
 //!
 //! # Pull: `POST {base}/v1/pull`
 //!
-//! The device sends one opaque cursor per collection; the server answers changes in commit order,
-//! new cursors, and whether there is more. A collection whose cursor is absent starts from the
-//! beginning; a first pull of it contains no tombstones that the device could not know. A device that
-//! names an epoch, or that wrote a version of the record, could know: it may be waiting for the answer
-//! to a write that the deletion came after.
+//! The device sends one opaque cursor per collection; the server answers changes, new cursors, and
+//! whether there is more. A page holds
+//!
+//! 1. what was committed after the cursors, all collections together, in commit order;
+//! 2. if it has room left: older records of collections that are pulled from the start, the *backfill*.
+//!    A collection whose cursor is absent begins at the head, whose number the server fixes in the
+//!    cursor, and goes down from there: collections of the highest [`Cursor::priority`] first, among
+//!    those of one priority the latest change first. The backfill has a position of its own in the
+//!    cursor, so changes that are committed meanwhile come between, and a device that stops goes on
+//!    where it was. Children may come before their parents.
+//!
+//! While `has_more` is true a device does not know all that there is of the collections it asked for.
+//!
+//! A pull from the start contains no tombstones that the device could not know. A device that names an
+//! epoch, or that wrote a version of the record, could know: it may be waiting for the answer to a write
+//! that the deletion came after.
 //!
 //! A server forgets a tombstone after a time it states. A cursor older than what was forgotten cannot
 //! be continued: the answer starts over from the beginning and names the collection in
@@ -157,12 +170,20 @@ pub struct SyncItem {
     /// Where set, the base is the version this operation produced, and `version` is not looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_op: Option<Uuid>,
+    /// The operation that made `version`, where the device knows it. It says which version of that number
+    /// is meant, and is no part of the item's content: a repeat may come with it or without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_id: Option<Uuid>,
     /// Operations that must have been applied before this one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<Uuid>,
     /// The operation id this one takes the place of, if its content was changed after a refusal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<Uuid>,
+    /// Ids under which the same content may have been applied in an earlier epoch. A server that was restored
+    /// to a state with one of them in it answers what it answered then, and applies nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Uuid>,
     /// When the user wrote it, by the device's clock: UTC milliseconds. Never used for order.
     pub timestamp: i64,
     /// Hybrid logical clock of the write, see [`Hlc`].
@@ -274,13 +295,24 @@ pub struct PullRequest {
 }
 
 /// How far one collection has been pulled.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
     /// The collection.
     pub collection: String,
     /// Opaque to the device; absent means from the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
+    /// In a request: of two collections that are pulled from the start, the higher one comes first.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub priority: i32,
+    /// In an answer: how many changes of this collection are left after the page, where the server
+    /// knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remaining: Option<u64>,
+}
+
+fn is_zero(priority: &i32) -> bool {
+    *priority == 0
 }
 
 /// One page of changes.
@@ -291,7 +323,7 @@ pub struct PullResponse {
     /// The epoch this one was restored from, and the last change number the two have in common.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<Branch>,
-    /// In commit order.
+    /// In commit order; older records of a pull from the start after them, the latest first.
     pub changes: Vec<Change>,
     /// The cursors after this page, for the collections that moved.
     pub cursors: Vec<Cursor>,

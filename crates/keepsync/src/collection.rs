@@ -102,6 +102,15 @@ impl Collection {
         }
     }
 
+    /// A table of an app that captures data in the field: what the device wrote always wins, it creates and
+    /// updates but never deletes, and the app needs the table whole before it is used offline. See
+    /// [`Settings::field_mode`](crate::settings::Settings::field_mode).
+    pub fn field(name: impl Into<String>) -> Self {
+        Self::new(name, Policy::ClientWins)
+            .without_deletes()
+            .first_sync(FirstSync::Required { may_continue: false })
+    }
+
     /// These top-level fields are settled together by a policy of their own.
     #[must_use]
     pub fn group<F: Into<String>>(mut self, fields: impl IntoIterator<Item = F>, policy: Policy) -> Self {
@@ -225,6 +234,9 @@ impl Collections {
             {
                 check_field(field).map_err(|problem| bad(format!("field {field:?}: {problem}")))?;
             }
+            if collection.first_sync != FirstSync::NotRequired && !collection.pulls() {
+                return Err(bad("it is never pulled, so a first sync would never end".to_owned()));
+            }
             let mut grouped = BTreeSet::new();
             for field in collection.groups.iter().flat_map(|group| &group.fields) {
                 if !grouped.insert(field) {
@@ -249,6 +261,14 @@ impl Collections {
             }
         }
         Ok(Self { by_name })
+    }
+
+    /// Tables of an app that captures data in the field, each as [`Collection::field`].
+    ///
+    /// # Errors
+    /// As [`Collections::new`].
+    pub fn field<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Result<Self> {
+        Self::new(names.into_iter().map(Collection::field))
     }
 
     /// The registration of `name`.
@@ -297,6 +317,9 @@ mod tests {
         assert!(one(Collection::new("a", Policy::Ask).index("x'y")).contains("field \"x'y\""));
         assert!(one(Collection::new("a", Policy::Ask).child_of("b", "b_id")).contains("\"b\" is not registered"));
         assert!(one(Collection::new("a", Policy::Ask).child_of("a", "a_id")).contains("own parent"));
+        let required = FirstSync::Required { may_continue: true };
+        let local = Collection::new("a", Policy::Ask).direction(Direction::Local);
+        assert!(one(local.first_sync(required)).contains("never pulled"));
         let twice = Collection::new("a", Policy::Ask)
             .group(["x"], Policy::ServerWins)
             .group(["x"], Policy::Ask);

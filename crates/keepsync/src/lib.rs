@@ -85,7 +85,11 @@
 //! [`Synced`](record::RecordState::Synced), and the status is [`Idle`](drain::Status::Idle). What a
 //! server has to do is in the `keepsync-wire` crate.
 //!
-//! **6. When something is wrong**, the status says what ([`drain::Status`]), every unsent write says
+//! **6. The first sync** of a collection brings its newest records first. Where the app cannot do without
+//! one, [`FirstSync::Required`](collection::FirstSync::Required) says so, the status asks for it, and
+//! [`first_sync`] tells how far it is, whether it stalled, and how to retry or go on without.
+//!
+//! **7. When something is wrong**, the status says what ([`drain::Status`]), every unsent write says
 //! why it is where it is ([`queue::Entry`]), conflicts wait with both versions
 //! ([`conflict::Conflict`]), and [`Store::bundle`] is what to attach to a bug report.
 //!
@@ -110,6 +114,8 @@ pub mod notice;
 pub mod drain;
 pub mod remote;
 mod pull;
+mod journal;
+pub mod first_sync;
 pub mod conflict;
 pub mod db;
 #[cfg(feature = "runtime")]
@@ -127,6 +133,6 @@ mod error;
 pub use body::Body;
 pub use db::{Db, OpenOptions, Place, Read, Write};
 pub use error::{Error, Result, RetryClass};
-pub use pull::continue_without_first_sync;
+pub use first_sync::continue_without_first_sync;
 #[cfg(feature = "runtime")]
 pub use store::{Backend, Store};

@@ -13,7 +13,8 @@ use rusqlite::params;
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoticeKind {
-    /// An edit made here was lost to a deletion made elsewhere; the record's history has it.
+    /// An edit was lost to a deletion: one made here to a deletion made elsewhere, or one made elsewhere, which
+    /// was met only now, to a deletion made here. The record's history on this device has it.
     EditLostToDelete,
     /// Definitions the app follows ([`Collection::announce_changes`](crate::collection::Collection::announce_changes))
     /// changed on the server. About the whole collection.

@@ -4,32 +4,57 @@
 //! 2. A page of another epoch is not applied: every cursor goes back to the start, operations that
 //!    were acknowledged above the branch go into the queue again under their ids, oldest first, and
 //!    the pull starts afresh. Unsent writes are kept.
+//!    A collection without a cursor may come newest first; which of its records are missing is known only
+//!    at its head, so nothing is concluded before.
 //! 3. Each version goes to its record's base; where something is unsent, [`conflict`] decides about
 //!    the visible body.
 //! 4. The cursors are stored with the rows. Stopped before the commit: neither is there, and the page
 //!    comes again.
-//! 5. When a pull from the start reaches the head, clean records it has not seen are gone on the
-//!    server, and go here.
+//! 5. When a pull from the start reaches the head, records it has not seen are gone on the server. Clean
+//!    ones go here; where something is unsent, [`conflict`] decides as it does about a deletion.
 
 use crate::{
+    collection::{Collection, Collections},
     conflict,
     db::{Read, Write},
     diagnostics,
-    error::{Error, Result},
+    error::Result,
+    journal,
     notice::{self, NoticeKind},
-    queue::Kind,
+    queue::{HEAD, Head, Kind, MAYBE_SENT, head_from_sql},
     record,
-    remote::{PullPage, PullRequest, RemoteChange},
+    remote::{PullPage, PullRequest, RemoteChange, RemoteVersion},
     session,
 };
 use once_cell::sync::Lazy;
 use rusqlite::{OptionalExtension, params};
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, HashMap},
+};
+use uuid::Uuid;
+
+/// Set from a new epoch on until everything has been pulled in it.
+const RESTORED: &str = "restored";
+
+/// Ids of earlier epochs that an entry keeps, at most.
+const EARLIER: usize = 16;
+
+/// The collections that are pulled, those that come first first.
+pub(crate) fn in_order(collections: &Collections) -> Vec<&Collection> {
+    let mut pulled: Vec<&Collection> = collections.iter().filter(|collection| collection.pulls()).collect();
+    pulled.sort_by_key(|collection| Reverse(collection.priority));
+    pulled
+}
 
 /// `None`: nothing is pulled.
 pub(crate) fn prepare(read: &Read<'_>, limit: u32) -> Result<Option<PullRequest>> {
     let mut cursors = Vec::new();
-    for collection in read.shared.collections.iter().filter(|collection| collection.pulls()) {
+    let mut priorities = BTreeMap::new();
+    for collection in in_order(&read.shared.collections) {
+        if collection.priority != 0 {
+            priorities.insert(collection.name().to_owned(), collection.priority);
+        }
         let mut statement = read
             .conn
             .prepare_cached("SELECT cursor FROM pull WHERE collection = ?1")?;
@@ -44,13 +69,14 @@ pub(crate) fn prepare(read: &Read<'_>, limit: u32) -> Result<Option<PullRequest>
         device_id: read.shared.device_id.to_string(),
         epoch: read.meta("epoch")?,
         cursors,
+        priorities,
         limit,
     }))
 }
 
 /// Applies a page. True: it belongs to another epoch, nothing of it was applied, and the pull starts
 /// again from the beginning.
-pub(crate) fn apply(write: &mut Write<'_>, page: PullPage) -> Result<bool> {
+pub(crate) fn apply(write: &mut Write<'_>, page: &PullPage) -> Result<bool> {
     if let Some(epoch) = &page.epoch {
         let known: Option<String> = write.read().meta("epoch")?;
         match known {
@@ -61,6 +87,9 @@ pub(crate) fn apply(write: &mut Write<'_>, page: PullPage) -> Result<bool> {
             }
             Some(_) => {}
         }
+    }
+    if let Some(server_time) = page.server_time {
+        diagnostics::time_told(write, server_time)?;
     }
     let mut generations = Generations::default();
     let mut announced = BTreeSet::new();
@@ -77,7 +106,7 @@ pub(crate) fn apply(write: &mut Write<'_>, page: PullPage) -> Result<bool> {
                 true => shown(write, change)?,
                 false => None,
             };
-            apply_one(write, change, generation, page.server_time)?;
+            apply_one(write, change, generation)?;
             if before.is_some_and(|before| before != change.version.body) {
                 announced.insert(change.collection.clone());
             }
@@ -86,24 +115,41 @@ pub(crate) fn apply(write: &mut Write<'_>, page: PullPage) -> Result<bool> {
     for name in &announced {
         notice::add(write, NoticeKind::DefinitionsChanged, (name, ""), "")?;
     }
-    for (name, cursor) in &page.cursors {
-        if write
-            .shared
-            .collections
-            .get(name)
-            .is_ok_and(|collection| collection.pulls())
-        {
-            generations.of(write, name)?;
-            write
-                .conn
-                .prepare_cached("UPDATE pull SET cursor = ?2 WHERE collection = ?1")?
-                .execute([name, cursor])?;
-        }
-    }
+    store_cursors(write, page, &mut generations)?;
     if !page.has_more {
         reach_head(write, &mut generations)?;
     }
+    // A version may have been the answer to a write of this device.
+    journal::store(write)?;
     Ok(false)
+}
+
+/// How far each collection has come with this page, and how much it brought on the way.
+fn store_cursors(write: &mut Write<'_>, page: &PullPage, generations: &mut Generations) -> Result<()> {
+    let mut moved: BTreeMap<&str, (i64, Option<&str>)> = BTreeMap::new();
+    for change in &page.changes {
+        moved.entry(&change.collection).or_default().0 += 1;
+    }
+    for (name, cursor) in &page.cursors {
+        moved.entry(name).or_default().1 = Some(cursor);
+    }
+    let left: HashMap<&str, u64> = page.left.iter().map(|(name, left)| (name.as_str(), *left)).collect();
+    for (name, (came, cursor)) in moved {
+        let registered = write.shared.collections.get(name);
+        if !registered.is_ok_and(|collection| collection.pulls()) {
+            continue;
+        }
+        generations.of(write, name)?;
+        let left = left.get(name).and_then(|left| i64::try_from(*left).ok());
+        write
+            .conn
+            .prepare_cached(
+                "UPDATE pull SET cursor = coalesce(?2, cursor), pulled = iif(complete, pulled, pulled + ?3),
+                 remaining = iif(complete, 0, ?4) WHERE collection = ?1",
+            )?
+            .execute(params![name, cursor, came, left])?;
+    }
+    Ok(())
 }
 
 /// The generation each collection is in, read once a page.
@@ -142,19 +188,20 @@ fn shown(write: &Write<'_>, change: &RemoteChange) -> Result<Option<Option<Strin
 }
 
 /// A record that is clean here is replaced in one statement; all else is [`conflict::meet`]'s.
-fn apply_one(write: &mut Write<'_>, change: &RemoteChange, generation: i64, server_time: Option<i64>) -> Result<()> {
+fn apply_one(write: &mut Write<'_>, change: &RemoteChange, generation: i64) -> Result<()> {
     let mut version = change.version.clone();
-    version.hlc = write.observe_hlc(version.hlc, server_time);
+    version.hlc = write.observe_hlc(version.hlc);
+    diagnostics::clock_met(write, &version.device_id, change.version.hlc, version.hlc)?;
     if let Some(body) = &version.body {
         let parent = write.shared.collections.get(&change.collection)?.parent.as_ref();
         let path = parent.map(|parent| format!("$.{}", parent.field));
         static SQL: Lazy<&str> = Lazy::new(|| {
             "INSERT INTO record (collection, id, parent_id, body, hlc, device_id, base, version, state, server_id, created_at,
-             updated_at, synced_at, seen) VALUES (?1, ?2, iif(?3 IS NULL, NULL, json_extract(?4, ?3)), ?4, ?5, ?6, 1, ?7, 0, ?8,
-             ?9, ?10, ?11, ?12)
+             updated_at, synced_at, seen, base_id) VALUES (?1, ?2, iif(?3 IS NULL, NULL, json_extract(?4, ?3)), ?4, ?5, ?6, 1, ?7, 0,
+             ?8, ?9, ?10, ?11, ?12, ?13)
              ON CONFLICT (collection, id) DO UPDATE SET body = excluded.body, hlc = excluded.hlc, device_id = excluded.device_id,
              version = excluded.version, server_id = coalesce(excluded.server_id, server_id), updated_at = excluded.updated_at,
-             synced_at = excluded.synced_at, seen = excluded.seen
+             synced_at = excluded.synced_at, seen = excluded.seen, base_id = excluded.base_id
              WHERE state = 0 AND (excluded.version > version OR seen < excluded.seen)"
         });
         let replaced = write.conn.prepare_cached(&SQL)?.execute(params![
@@ -170,6 +217,7 @@ fn apply_one(write: &mut Write<'_>, change: &RemoteChange, generation: i64, serv
             version.updated_at,
             write.now.wall_ms,
             generation,
+            version.op.as_ref().map(Uuid::as_bytes),
         ])?;
         if replaced > 0 {
             write.changes.record(&change.collection);
@@ -182,9 +230,12 @@ fn apply_one(write: &mut Write<'_>, change: &RemoteChange, generation: i64, serv
 /// The server's data began another life.
 fn new_epoch(write: &mut Write<'_>, known: &str, epoch: &str, branch: Option<&(String, i64)>) -> Result<()> {
     write.set_meta("epoch", epoch)?;
+    write.set_meta(RESTORED, &1)?;
     write
         .conn
-        .prepare_cached("UPDATE pull SET cursor = NULL, generation = generation + 1, complete = 0")?
+        .prepare_cached(
+            "UPDATE pull SET cursor = NULL, generation = generation + 1, complete = 0, pulled = 0, remaining = NULL",
+        )?
         .execute([])?;
     // Without a branch, or with one of an epoch we never saw, nothing we were told can be relied on.
     // What was acknowledged in still earlier epochs is below their branches, and counts in this one
@@ -209,21 +260,27 @@ fn new_epoch(write: &mut Write<'_>, known: &str, epoch: &str, branch: Option<&(S
         if Kind::parse(kind).is_none() {
             continue;
         }
-        // Under its old number: what was written later, here or already gone, stays later.
+        // Under its old number: what was written later, here or already gone, stays later. Where the record is
+        // in conflict it takes part in that.
         write
             .conn
             .prepare_cached(
-                "INSERT INTO entry (seq, op, replaces, collection, id, lane, kind, body, base_version, base, base_op, hlc, priority,
-                 maybe_sent, attempts, next_tick, state, created_at)
-                 SELECT n, op, replaces, collection, id, lane, kind, body, base_version, 0, base_op, hlc, ?2, 1, 0, 0, 0, created_at
+                "INSERT INTO entry (seq, op, replaces, collection, id, lane, kind, body, base_version, base, base_op, base_id, hlc,
+                 priority, maybe_sent, attempts, next_tick, state, created_at, earlier)
+                 SELECT n, op, replaces, collection, id, lane, kind, body, base_version, 0, base_op, base_id, hlc, ?2, 1, 0, 0,
+                 iif(EXISTS (SELECT 1 FROM entry other WHERE other.lane = journal.lane AND other.id = journal.id AND
+                 other.collection = journal.collection AND other.state = 2), 2, 0), created_at, earlier
                  FROM journal WHERE n = ?1",
             )?
             .execute(params![n, priority])?;
-        write
-            .conn
-            .prepare_cached("DELETE FROM journal WHERE n = ?1")?
-            .execute([n])?;
+        journal::forget(
+            write,
+            "DELETE FROM journal WHERE n = ?1 RETURNING octet_length(body)",
+            *n,
+        )?;
     }
+    journal::store(write)?;
+    remember_earlier(write)?;
     let keys: BTreeSet<(&str, &str, &str)> = lost
         .iter()
         .map(|(_, collection, id, lane, _)| (collection.as_str(), id.as_str(), lane.as_str()))
@@ -236,17 +293,41 @@ fn new_epoch(write: &mut Write<'_>, known: &str, epoch: &str, branch: Option<&(S
     diagnostics::epoch_changed(write, lost.len())
 }
 
-/// This collection comes whole, although it had a cursor.
+/// What may have been applied in the epoch that ended goes on under other ids if it meets another version
+/// now; the backend may be restored once more, to a state that has it under this one.
+fn remember_earlier(write: &mut Write<'_>) -> Result<()> {
+    static SQL: Lazy<String> = Lazy::new(|| format!("SELECT {HEAD} FROM entry WHERE {MAYBE_SENT}"));
+    let sent: Vec<Head> = {
+        let mut statement = write.conn.prepare_cached(&SQL)?;
+        let rows = statement.query_map([], head_from_sql)?;
+        rows.collect::<rusqlite::Result<_>>()?
+    };
+    for mut head in sent.into_iter().filter(|head| !head.earlier.contains(&head.op)) {
+        head.earlier.push(head.op);
+        // Nobody restores a backend this often; what is older is let go rather than sent for ever.
+        let over = head.earlier.len().saturating_sub(EARLIER);
+        head.earlier.drain(..over);
+        head.store(write)?;
+    }
+    Ok(())
+}
+
+/// This collection comes whole, although it had a cursor. Also where its last pull from the start did
+/// not come to its end: what that one brought may be gone by now.
 fn start_over(write: &mut Write<'_>, collection: &str) -> Result<()> {
     write
         .conn
-        .prepare_cached("UPDATE pull SET cursor = NULL, generation = generation + 1, complete = 0 WHERE collection = ?1 AND complete = 1")?
+        .prepare_cached(
+            "UPDATE pull SET cursor = NULL, generation = generation + 1, complete = 0, pulled = 0, remaining = NULL
+             WHERE collection = ?1 AND (complete = 1 OR cursor IS NOT NULL)",
+        )?
         .execute([collection])?;
     Ok(())
 }
 
 /// Nothing is left to pull: what a pull from the start has not seen is gone.
 fn reach_head(write: &mut Write<'_>, generations: &mut Generations) -> Result<()> {
+    let lost_by_server = write.read().meta::<i64>(RESTORED)?.is_some();
     let names: Vec<String> = write
         .shared
         .collections
@@ -266,21 +347,72 @@ fn reach_head(write: &mut Write<'_>, generations: &mut Generations) -> Result<()
         // In the first generation there is none before it that a record could have been seen in.
         let gone = match generation {
             0 => 0,
-            _ => write
-                .conn
-                .prepare_cached("DELETE FROM record WHERE collection = ?1 AND state = 0 AND version > 0 AND seen < ?2")?
-                .execute(params![name, generation])?,
+            _ => {
+                if lost_by_server {
+                    keep_lost(write, &name, generation)?;
+                }
+                write
+                    .conn
+                    .prepare_cached(
+                        "DELETE FROM record WHERE collection = ?1 AND state = 0 AND version > 0 AND seen < ?2",
+                    )?
+                    .execute(params![name, generation])?
+            }
         };
         if gone > 0 {
             session::forget_gone(write)?;
             write.changes.record(&name);
         }
+        if generation > 0 {
+            meet_nothing(write, &name, generation)?;
+        }
         write
             .conn
-            .prepare_cached("UPDATE pull SET complete = 1, first_done = 1 WHERE collection = ?1")?
+            .prepare_cached("UPDATE pull SET complete = 1, first_done = 1, remaining = 0 WHERE collection = ?1")?
             .execute([&name])?;
         // The gate may have opened.
         write.changes.record(&name);
+    }
+    if lost_by_server {
+        write.conn.execute("DELETE FROM meta WHERE key = ?1", [RESTORED])?;
+        record::prune_history(write)?;
+    }
+    Ok(())
+}
+
+/// What goes because a restored server has lost it was deleted by nobody: the history keeps the newest of it.
+fn keep_lost(write: &mut Write<'_>, collection: &str, generation: i64) -> Result<()> {
+    let most = i64::try_from(write.shared.settings.history_count).unwrap_or(i64::MAX);
+    write
+        .conn
+        .prepare_cached(
+            "INSERT INTO history (collection, id, body, version, hlc, device_id, reason, at)
+             SELECT collection, id, body, version, hlc, device_id, 'lost_by_server', ?3 FROM (SELECT * FROM record
+             WHERE collection = ?1 AND state = 0 AND version > 0 AND seen < ?2 AND body IS NOT NULL
+             ORDER BY updated_at DESC LIMIT ?4) ORDER BY updated_at",
+        )?
+        .execute(params![collection, generation, write.now.wall_ms, most])?;
+    Ok(())
+}
+
+/// Records with something unsent that the server does not have any more.
+fn meet_nothing(write: &mut Write<'_>, collection: &str, generation: i64) -> Result<()> {
+    let ids: Vec<String> = {
+        let mut statement = write.conn.prepare_cached(
+            "SELECT id FROM record WHERE collection = ?1 AND seen < ?2 AND (state = 2 OR state > 0 AND version > 0)",
+        )?;
+        let rows = statement.query_map(params![collection, generation], |row| row.get(0))?;
+        rows.collect::<rusqlite::Result<_>>()?
+    };
+    for id in ids {
+        conflict::meet(
+            write,
+            collection,
+            &id,
+            &RemoteVersion::default(),
+            None,
+            Some(generation),
+        )?;
     }
     Ok(())
 }
@@ -299,69 +431,12 @@ pub(crate) fn prune_tombstones(write: &mut Write<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Keeps the journal within its age and its number.
-pub(crate) fn prune_journal(write: &mut Write<'_>) -> Result<()> {
-    let settings = &write.shared.settings;
-    let count = i64::try_from(settings.journal_count).unwrap_or(i64::MAX);
+/// The user goes on without the first pull of a collection.
+pub(crate) fn waive(write: &mut Write<'_>, collection: &str) -> Result<()> {
+    Generations::default().of(write, collection)?;
     write
         .conn
-        .prepare_cached("DELETE FROM journal WHERE n <= (SELECT max(n) FROM journal) - ?1")?
-        .execute([count])?;
-    // By the server's clock, against the newest of them: this device's may have jumped by years. Only
-    // from the front, so that no later write is kept without an earlier one.
-    write
-        .conn
-        .prepare_cached(
-            "DELETE FROM journal WHERE n < coalesce((SELECT min(n) FROM journal WHERE acked_at >=
-             (SELECT acked_at FROM journal ORDER BY n DESC LIMIT 1) - ?1), 0)",
-        )?
-        .execute([settings.journal_ms])?;
-    Ok(())
-}
-
-impl Read<'_> {
-    /// Collections the app needs and that have never been pulled whole.
-    ///
-    /// # Errors
-    /// Only those of the file.
-    pub fn needs_first_sync(&self) -> Result<Vec<String>> {
-        use crate::collection::FirstSync;
-        let mut missing = Vec::new();
-        for collection in self
-            .shared
-            .collections
-            .iter()
-            .filter(|c| c.first_sync != FirstSync::NotRequired)
-        {
-            let mut statement = self
-                .conn
-                .prepare_cached("SELECT first_done = 1 OR waived = 1 FROM pull WHERE collection = ?1")?;
-            let done: Option<bool> = statement.query_row([collection.name()], |row| row.get(0)).optional()?;
-            if done != Some(true) {
-                missing.push(collection.name().to_owned());
-            }
-        }
-        Ok(missing)
-    }
-}
-
-/// The user goes on without the first pull, where every missing collection allows it.
-///
-/// # Errors
-/// [`Error::Invalid`] naming a collection that does not allow it.
-pub fn continue_without_first_sync(write: &mut Write<'_>) -> Result<()> {
-    use crate::collection::FirstSync;
-    let mut generations = Generations::default();
-    for name in write.read().needs_first_sync()? {
-        if write.shared.collections.get(&name)?.first_sync != (FirstSync::Required { may_continue: true }) {
-            return Err(Error::invalid(name, "cannot be used before its first sync"));
-        }
-        generations.of(write, &name)?;
-        write
-            .conn
-            .prepare_cached("UPDATE pull SET waived = 1 WHERE collection = ?1")?
-            .execute([&name])?;
-        write.changes.record(&name);
-    }
+        .prepare_cached("UPDATE pull SET waived = 1 WHERE collection = ?1")?
+        .execute([collection])?;
     Ok(())
 }

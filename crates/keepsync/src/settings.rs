@@ -44,6 +44,8 @@ pub struct Settings {
     pub pull_page: u32,
     /// How long applying a page may hold the writer.
     pub page_hold_ms: u64,
+    /// A first sync that the app needs is stalled when no page has come for this long.
+    pub first_sync_limit_ms: u64,
     /// A write made while online goes out this long after, together with its neighbours.
     pub write_delay_ms: u64,
     /// While the app is active, a drain starts this long after the last.
@@ -68,6 +70,8 @@ pub struct Settings {
     pub journal_ms: i64,
     /// And at most this many of them.
     pub journal_count: u64,
+    /// And at most this many bytes of their bodies.
+    pub journal_bytes: u64,
     /// Superseded versions kept per record.
     pub history_per_record: u64,
     /// And at most this many in all.
@@ -86,6 +90,19 @@ pub struct Settings {
 
 const MINUTE: u64 = 60_000;
 
+impl Settings {
+    /// For an app that captures data in the field (see [`Collection::field`](crate::collection::Collection::field)):
+    /// what is unsent goes out before anything is fetched, and what could not be sent after three retries
+    /// is told to the user; it still goes out on the next network change, foreground or tap.
+    pub fn field_mode() -> Self {
+        Self {
+            order: Order::PushThenPull,
+            retry_schedule_ms: vec![MINUTE / 2, MINUTE, 5 * MINUTE],
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -99,6 +116,7 @@ impl Default for Settings {
             batch_bytes: 512 * 1024,
             pull_page: 500,
             page_hold_ms: 20,
+            first_sync_limit_ms: MINUTE / 2,
             write_delay_ms: 100,
             active_interval_ms: 5 * MINUTE,
             probe_interval_ms: 10_000,
@@ -110,6 +128,7 @@ impl Default for Settings {
             body_depth: 64,
             journal_ms: 30 * 24 * 60 * 60_000,
             journal_count: 20_000,
+            journal_bytes: 32 * 1024 * 1024,
             history_per_record: 20,
             history_count: 5_000,
             event_count: 1_000,

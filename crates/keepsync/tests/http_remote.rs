@@ -73,8 +73,10 @@ fn item(n: u128, body: Option<&str>) -> PushItem {
         body: body.map(str::to_owned),
         base_version: 6,
         base_op: None,
+        base_id: None,
         after: Vec::new(),
         replaces: None,
+        earlier: Vec::new(),
         created_at: 1_763_600_000_000,
         hlc: Hlc::at(1_763_600_000_000),
         server_id: None,
@@ -102,6 +104,7 @@ fn page() -> PullRequest {
         epoch: Some("e1".to_owned()),
         cursors: vec![("sets".to_owned(), Some("7".to_owned())), ("days".to_owned(), None)],
         limit: 500,
+        ..PullRequest::default()
     }
 }
 

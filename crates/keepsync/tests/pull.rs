@@ -133,6 +133,48 @@ fn a_pull_from_the_start_removes_clean_records_the_server_no_longer_has() {
 }
 
 #[test]
+fn a_pull_that_starts_over_before_its_end_removes_what_only_its_beginning_brought() {
+    let mut device = Device::new();
+    let [gone, stays] = ["gone", "stays"].map(|id| change("workout", id, version(1, Some("{}"), 0)));
+    carry_out(&mut device.db, Step::ApplyPage(page(vec![gone], "5<3", true)));
+    // Away for so long that the server has forgotten the deletion; this cursor cannot be continued.
+    let again = PullPage {
+        whole: vec!["workout".to_owned()],
+        ..page(vec![stays.clone()], "9<7", true)
+    };
+    carry_out(&mut device.db, Step::ApplyPage(again));
+    assert!(device.get("workout", "gone").is_some(), "not before its end");
+    carry_out(&mut device.db, Step::ApplyPage(page(vec![], "9", false)));
+    assert!(device.get("workout", "gone").is_none());
+    assert!(
+        device.get("workout", "stays").is_some(),
+        "it came in an earlier page of the same pull"
+    );
+}
+
+#[test]
+fn a_child_that_comes_before_its_parent_belongs_to_it() {
+    let mut device = Device::new();
+    let set = |n: i64| {
+        change(
+            "set_log",
+            &format!("s{n}"),
+            version(1, Some(r#"{"workout_id":"w"}"#), n),
+        )
+    };
+    carry_out(&mut device.db, Step::ApplyPage(page(vec![set(2), set(1)], "3<2", true)));
+    // A set is edited while its workout is still to come.
+    let op = device.put("set_log", "s1", r#"{"workout_id":"w","reps":5}"#);
+    let workout = change("workout", "w", version(1, Some(r#"{"n":1}"#), 0));
+    carry_out(&mut device.db, Step::ApplyPage(page(vec![workout], "3", false)));
+    let entry = device.db.read(|read| read.entry(op.unwrap())).unwrap();
+    assert_eq!((entry.lane.as_str(), entry.after.len()), ("w", 0));
+    assert_eq!(device.db.read(|read| read.examine()).unwrap().problems, []);
+    device.push(|_| Some(accepted(2)));
+    assert_eq!(device.get("set_log", "s1").unwrap().state, RecordState::Synced);
+}
+
+#[test]
 fn a_collection_registered_later_starts_its_own_pull() {
     let folder = tempfile::tempdir().unwrap();
     let mut device = Device::named(1, Some(folder.path().to_owned()), Settings::default());

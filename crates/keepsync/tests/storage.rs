@@ -452,8 +452,8 @@ fn a_file_that_cannot_be_read_now_is_unavailable_and_kept() {
     assert_eq!(std::fs::read(file(folder.path())).unwrap(), before);
     assert_eq!(
         std::fs::read_dir(folder.path()).unwrap().count(),
-        1,
-        "nothing was set aside"
+        2,
+        "nothing was set aside: there is the file and its reserve"
     );
 }
 
@@ -549,7 +549,7 @@ async fn a_write_that_meets_a_lock_changes_nothing_and_works_afterwards() {
 #[test]
 fn a_full_disk_refuses_writes_with_its_own_error_and_nothing_half_done() {
     let folder = tempfile::tempdir().unwrap();
-    let lines = on_a_small_disk("child_on_a_full_disk", folder.path(), "1m", "");
+    let lines = on_a_small_disk("child_on_a_full_disk", folder.path(), "2m", "");
     assert_eq!(said(&lines), ["done"]);
 }
 

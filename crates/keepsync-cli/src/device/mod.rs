@@ -10,6 +10,7 @@ mod queue;
 mod conflicts;
 mod notices;
 mod strong;
+mod progress;
 mod sync;
 mod carry;
 mod doctor;

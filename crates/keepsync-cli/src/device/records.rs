@@ -51,7 +51,7 @@ async fn write(
     store: &Store,
     collection: String,
     out: &mut Out,
-    change: impl FnOnce(&mut keepsync::Write<'_>, &str) -> keepsync::Result<Written> + Send + 'static,
+    mut change: impl FnMut(&mut keepsync::Write<'_>, &str) -> keepsync::Result<Written> + Send + 'static,
 ) -> Result<Exit, Failure> {
     let written = store
         .write(move |write| {

@@ -78,7 +78,7 @@ async fn change(
     store: &Store,
     id: Option<String>,
     out: &mut Out,
-    change: impl FnOnce(&mut keepsync::Write<'_>, &str, &str) -> Result<Written> + Send + 'static,
+    mut change: impl FnMut(&mut keepsync::Write<'_>, &str, &str) -> Result<Written> + Send + 'static,
 ) -> std::result::Result<Exit, Failure> {
     let written = store
         .write(move |write| {

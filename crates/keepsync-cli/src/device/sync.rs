@@ -1,5 +1,6 @@
 //! `sync` and `status`.
 
+use super::progress;
 use crate::{
     failure::{Exit, Failure},
     form::time,
@@ -26,7 +27,11 @@ struct SyncForm {
 }
 
 pub(super) async fn sync(store: &Store, out: &mut Out) -> Result<Exit, Failure> {
-    let report = store.sync().await?;
+    let report = if out.json {
+        store.sync().await?
+    } else {
+        progress::told(store, store.sync()).await?
+    };
     let (counts, conflicts) = store
         .read(|read| Ok((read.queue_counts()?, read.conflicts()?.len() as u64)))
         .await?;
@@ -126,7 +131,8 @@ fn words(status: Status, waiting: u64) -> String {
         Status::WaitingUntil { at } => format!("waiting until {}", time(at)),
         Status::NeedsSignIn => "the token is not accepted; give another".to_owned(),
         Status::NeedsAttention { count } => format!("{count} to look at; see `queue list` and `conflicts list`"),
-        Status::NeedsFirstSync => "a first sync is needed".to_owned(),
+        Status::NeedsFirstSync { stalled: false } => "a first sync is needed".to_owned(),
+        Status::NeedsFirstSync { stalled: true } => "a first sync is needed, and nothing comes".to_owned(),
         Status::StorageFull => "no room on the disk".to_owned(),
         Status::LocalOnly => "local only; --server names a server".to_owned(),
     }

@@ -10,8 +10,10 @@ fn item() -> SyncItem {
         data: serde_json::value::RawValue::from_string("{}".to_owned()).ok(),
         version: 2,
         base_op: None,
+        base_id: None,
         after: Vec::new(),
         replaces: None,
+        earlier: Vec::new(),
         timestamp: 0,
         hlc: Hlc::default(),
     }
@@ -51,6 +53,10 @@ fn each_fact_has_its_outcome_and_the_earlier_one_wins() {
     };
     let mut chained = item();
     chained.base_op = Some(Uuid::from_u128(9));
+    let mut meant = item();
+    meant.base_id = Some(Uuid::from_u128(7));
+    let mut meant_and_chained = chained.clone();
+    meant_and_chained.base_id = Some(Uuid::from_u128(7));
     let mut first = item();
     first.version = 0;
     let remembered = |fingerprint| Facts {
@@ -65,6 +71,17 @@ fn each_fact_has_its_outcome_and_the_earlier_one_wins() {
     let blocked = Facts {
         after_applied: false,
         ..facts(2)
+    };
+    let earlier = |facts| Facts {
+        earlier: remembered([0; 32]).remembered,
+        ..facts
+    };
+    let made_by = |op, version| {
+        let mut facts = facts(version);
+        if let Some(current) = &mut facts.current {
+            current.op_id = Some(Uuid::from_u128(op));
+        }
+        facts
     };
     let produced = |version, current| Facts {
         produced: Some(version),
@@ -91,6 +108,25 @@ fn each_fact_has_its_outcome_and_the_earlier_one_wins() {
         (told(&first, None, facts(0)), "apply 1 None"),
         (told(&first, None, floored(0)), "apply 41 None"),
         (told(&item(), None, floored(2)), "apply 3 Some(5)"),
+        // The number alone does not say which version is meant, once a server was restored.
+        (told(&meant, None, made_by(7, 2)), "apply 3 Some(5)"),
+        (told(&meant, None, made_by(8, 2)), code::VERSION_MISMATCH),
+        (told(&meant, None, made_by(7, 3)), code::VERSION_MISMATCH),
+        (told(&meant, None, facts(2)), "apply 3 Some(5)"),
+        (told(&item(), None, made_by(8, 2)), "apply 3 Some(5)"),
+        (
+            told(
+                &meant_and_chained,
+                None,
+                Facts {
+                    produced: Some(2),
+                    ..made_by(8, 2)
+                },
+            ),
+            "apply 3 Some(5)",
+        ),
+        // Applied before under another id, whatever else is wrong with it now.
+        (told(&item(), Some(&refusal), earlier(facts(5))), "again 7"),
     ];
     for (at, (told, wanted)) in cases.iter().enumerate() {
         assert_eq!(told, wanted, "case {at}");
@@ -120,6 +156,8 @@ fn a_fingerprint_tells_apart_what_must_be_the_same_and_nothing_else() {
     assert_eq!(all.len(), 8);
     let mut same = item();
     same.after.push(Uuid::from_u128(3));
+    // A repeat may come with these or without.
+    (same.base_id, same.earlier) = (Some(Uuid::from_u128(4)), vec![Uuid::from_u128(5)]);
     (same.timestamp, same.hlc) = (9, Hlc::at(9));
     assert_eq!(fingerprint(&same), fingerprint(&item()));
     // With a base operation the number is not looked at.

@@ -24,6 +24,8 @@ use std::{
 use tokio::{sync::oneshot, task::JoinHandle};
 use uuid::Uuid;
 
+pub mod app;
+pub mod devices;
 pub mod raw;
 
 /// A server under way.
@@ -146,6 +148,7 @@ impl Client {
             collections: vec![Cursor {
                 collection: "note".to_owned(),
                 cursor: cursor.map(str::to_owned),
+                ..Cursor::default()
             }],
             limit,
         }
@@ -169,8 +172,10 @@ pub fn item(op: u128, id: &str, operation: Operation, version: i64, body: Option
         data: body.map(|body| RawValue::from_string(body.to_owned()).unwrap()),
         version,
         base_op: None,
+        base_id: None,
         after: Vec::new(),
         replaces: None,
+        earlier: Vec::new(),
         timestamp: 0,
         hlc: Hlc::at(1_000 + version),
     }

@@ -14,6 +14,7 @@ use crate::{
     session,
 };
 use rusqlite::params;
+use uuid::Uuid;
 
 /// A version of a record came from the server. `refused` is the entry whose answer it was, if it
 /// was one: that entry, and those chained on it, were certainly not applied. `generation` is the
@@ -47,13 +48,18 @@ pub(crate) fn meet(
         return Ok(());
     }
     let mut entries = heads_of(write.conn, collection, id, row.lane())?;
-    if let Some(position) = entries.iter().position(|entry| remote.op == Some(entry.op)) {
+    if let Some(position) = entries
+        .iter()
+        .position(|entry| remote.op.is_some_and(|op| entry.went_as(op)))
+    {
         // Our own write: its answer was lost, but here is its version. What came before it in the
         // lane was applied too, or it could not have been.
         for entry in entries.drain(..=position) {
             let accepted = Accepted {
                 version: remote.version,
                 body: remote.body.clone(),
+                // The server's clock: this device's may be years away, and the journal's age with it.
+                updated_at: Some(remote.updated_at),
                 ..Accepted::default()
             };
             queue::accept(write, &entry, &accepted, None)?;
@@ -80,9 +86,13 @@ pub(crate) fn meet(
     if fate_open {
         return record::settle_state(write, collection, id);
     }
-    // What is defended equals its base, and is an edit all the same.
-    let planned_on = if defended { &Base::None } else { &known_base };
-    let action = decide(write, collection, planned_on, &local, remote)?;
+    let action = match (&known_base, remote.version) {
+        // The server has nothing of this id and never told us of anything: nobody wrote against us.
+        (Base::None, 0) if remote.body.is_none() => Action::KeepLocal,
+        // What is defended equals its base, and is an edit all the same.
+        _ if defended => decide(write, collection, &Base::None, &local, remote)?,
+        _ => decide(write, collection, &known_base, &local, remote)?,
+    };
     carry_out(write, action, local, row, entries, known_base, remote)?;
     record::settle_state(write, collection, id)
 }
@@ -172,6 +182,9 @@ fn carry_out(
         Action::KeepLocal => rebase(write, &entries, remote)?,
         Action::LoseRemote => {
             lose_remote(write, "lost_to_device")?;
+            if local.body.is_none() && remote.body.is_some() {
+                notice::add(write, NoticeKind::EditLostToDelete, key, &remote.device_id)?;
+            }
             rebase(write, &entries, remote)?;
         }
         Action::Merge(merged) => {
@@ -202,10 +215,15 @@ fn drop_entries(write: &mut Write<'_>, entries: &[Head]) -> Result<()> {
 pub(super) fn rebase(write: &mut Write<'_>, entries: &[Head], remote: &RemoteVersion) -> Result<()> {
     for (position, entry) in entries.iter().enumerate() {
         let mut entry = entry.clone();
-        if position == 0 && entry.kind == Some(Kind::Create) {
-            entry.kind = Some(Kind::Update);
+        // Children wait for their parent's creation: what goes to a server that has nothing is one.
+        let is_there = remote.version > 0 || remote.body.is_some();
+        match entry.kind {
+            Some(Kind::Create) if position == 0 && is_there => entry.kind = Some(Kind::Update),
+            Some(Kind::Update) if position == 0 && !is_there => entry.kind = Some(Kind::Create),
+            _ => {}
         }
         entry.base_version = remote.version;
+        entry.base_id = remote.op;
         entry.base = Base::Visible;
         if entry.state == EntryState::Conflict {
             entry.state = EntryState::Waiting;
@@ -239,6 +257,7 @@ pub(super) fn replace(
         keep.kind = Some(if body.is_some() { Kind::Update } else { Kind::Delete });
     }
     keep.hlc = hlc;
+    keep.earlier.clear();
     rebase(write, &[keep.clone()], remote)?;
     queue::set_body(write, keep.seq, body)?;
     write
@@ -258,12 +277,12 @@ fn open(write: &mut Write<'_>, local: &Row, entries: Vec<Head>, base: &Base, rem
         .conn
         .prepare_cached(
             "INSERT INTO conflict (collection, id, base_body, local_body, local_hlc, local_at, remote_body, remote_version,
-             remote_hlc, remote_device, remote_label, remote_at, opened_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+             remote_hlc, remote_device, remote_label, remote_at, opened_at, remote_op)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
              ON CONFLICT (collection, id) DO UPDATE SET local_body = excluded.local_body, local_hlc = excluded.local_hlc,
              local_at = excluded.local_at, remote_body = excluded.remote_body, remote_version = excluded.remote_version,
              remote_hlc = excluded.remote_hlc, remote_device = excluded.remote_device, remote_label = excluded.remote_label,
-             remote_at = excluded.remote_at",
+             remote_at = excluded.remote_at, remote_op = excluded.remote_op",
         )?
         .execute(params![
             local.collection,
@@ -279,6 +298,7 @@ fn open(write: &mut Write<'_>, local: &Row, entries: Vec<Head>, base: &Base, rem
             remote.device_label,
             remote.updated_at,
             write.now.wall_ms,
+            remote.op.as_ref().map(Uuid::as_bytes),
         ])?;
     for mut entry in entries {
         entry.state = EntryState::Conflict;

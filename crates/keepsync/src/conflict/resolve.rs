@@ -6,12 +6,13 @@ use crate::{
     db::{Read, Write},
     error::{Error, Result},
     hlc::Hlc,
-    queue::heads_of,
+    queue::{self, heads_of},
     record::{self, find},
     remote::RemoteVersion,
 };
 use once_cell::sync::Lazy;
 use rusqlite::{Connection, params};
+use uuid::Uuid;
 
 /// Two versions that met, until the user decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,9 +53,10 @@ pub enum Resolution {
 }
 
 const COLUMNS: &str = "collection, id, base_body, local_body, local_at, remote_body, remote_version, remote_device, remote_label, \
-                       remote_at, opened_at, remote_hlc";
+                       remote_at, opened_at, remote_hlc, remote_op";
 
-fn from_sql(row: &rusqlite::Row<'_>) -> rusqlite::Result<(Conflict, i64)> {
+/// A conflict, and the clock and the operation of its remote version.
+fn from_sql(row: &rusqlite::Row<'_>) -> rusqlite::Result<(Conflict, i64, Option<Uuid>)> {
     let conflict = Conflict {
         collection: row.get(0)?,
         id: row.get(1)?,
@@ -68,7 +70,7 @@ fn from_sql(row: &rusqlite::Row<'_>) -> rusqlite::Result<(Conflict, i64)> {
         remote_at: row.get(9)?,
         opened_at: row.get(10)?,
     };
-    Ok((conflict, row.get(11)?))
+    Ok((conflict, row.get(11)?, queue::uuid_from_sql(row, 12)?))
 }
 
 fn list(conn: &Connection) -> Result<Vec<Conflict>> {
@@ -101,7 +103,8 @@ pub fn resolve(write: &mut Write<'_>, collection: &str, id: &str, shown: i64, re
         let mut rows = statement.query_map(params![collection, id], from_sql)?;
         rows.next().transpose()?
     };
-    let (conflict, remote_hlc) = found.ok_or_else(|| Error::not_found("conflict", format!("{collection}/{id}")))?;
+    let (conflict, remote_hlc, remote_op) =
+        found.ok_or_else(|| Error::not_found("conflict", format!("{collection}/{id}")))?;
     if conflict.remote_version != shown {
         return Err(Error::ConflictChanged);
     }
@@ -112,7 +115,7 @@ pub fn resolve(write: &mut Write<'_>, collection: &str, id: &str, shown: i64, re
         body: conflict.remote.clone(),
         version: conflict.remote_version,
         hlc: Hlc::from_i64(remote_hlc),
-        op: None,
+        op: remote_op,
         device_id: conflict.remote_device.clone(),
         device_label: conflict.remote_label.clone(),
         server_id: row.server_id.clone(),

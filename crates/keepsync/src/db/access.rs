@@ -1,6 +1,6 @@
 //! What reads and writes are given: a connection, and what all of one file have in common.
 
-use super::{Shared, meta};
+use super::{Shared, clock::Clock, meta};
 use crate::{
     change::Changes,
     env::{self, Now},
@@ -40,8 +40,10 @@ pub struct Write<'c> {
     pub(crate) conn: &'c Connection,
     pub(crate) shared: &'c Shared,
     pub(crate) now: Now,
-    pub(super) hlc: &'c mut Hlc,
+    pub(super) clock: &'c mut Clock,
     pub(crate) changes: Changes,
+    /// Bytes of bodies the journal gained, not stored yet; see [`journal`](crate::journal).
+    pub(crate) journal_bytes: i64,
 }
 
 impl<'c> Write<'c> {
@@ -55,29 +57,31 @@ impl<'c> Write<'c> {
 
     /// The hybrid clock of the next local write.
     pub(crate) fn tick_hlc(&mut self) -> Hlc {
-        *self.hlc = self.hlc.next(self.now.wall_ms);
-        *self.hlc
+        self.clock.tick(self.now)
     }
 
     /// The hybrid clock of a local write that follows a version.
     pub(crate) fn tick_hlc_after(&mut self, before: Option<Hlc>) -> Hlc {
-        *self.hlc = before.map_or(*self.hlc, |before| before.max(*self.hlc));
-        self.tick_hlc()
+        match before {
+            Some(before) => self.clock.tick_after(before, self.now),
+            None => self.tick_hlc(),
+        }
     }
 
-    /// Takes a clock from elsewhere into account; gives it clamped.
-    pub(crate) fn observe_hlc(&mut self, seen: Hlc, server_time: Option<i64>) -> Hlc {
-        let reference = server_time.unwrap_or(self.now.wall_ms);
-        let clamped = seen.clamped(reference, self.shared.settings.clock_ahead_ms);
-        *self.hlc = self
-            .hlc
-            .observe(clamped, self.now.wall_ms, self.shared.settings.clock_ahead_ms);
-        clamped
+    /// Takes a clock from elsewhere into account; gives it as it is believed.
+    pub(crate) fn observe_hlc(&mut self, seen: Hlc) -> Hlc {
+        self.clock.observe(seen, self.now)
+    }
+
+    /// The backend told its time. Gives by how many milliseconds this device's writes were too far ahead of
+    /// it, if they were.
+    pub(crate) fn learn_time(&mut self, server_time: i64) -> Option<i64> {
+        self.clock.learn(server_time, self.now)
     }
 
     /// Stores the clocks: whenever an entry leaves the queue, and with every stored tick.
     pub(crate) fn store_clocks(&mut self) -> Result<()> {
-        let hlc = self.hlc.to_i64();
+        let hlc = self.clock.latest().to_i64();
         self.set_meta("hlc", &hlc)?;
         self.set_meta("tick", &i64::try_from(self.now.tick_ms).unwrap_or(i64::MAX))?;
         let wall_ms = self.now.wall_ms;

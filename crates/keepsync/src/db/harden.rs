@@ -7,6 +7,9 @@ use crate::{
 use rusqlite::{Connection, config::DbConfig};
 use std::{io::ErrorKind, path::Path, time::Duration};
 
+/// How long a write waits for another process that holds the file.
+pub(super) const BUSY: Duration = Duration::from_secs(5);
+
 /// A file is untrusted input (<https://sqlite.org/security.html>): schemas may not call functions
 /// with side effects, SQL may not corrupt the file, extensions are never loaded (SQLite's default,
 /// never switched on here; a test holds it), quoted words are never strings.
@@ -15,7 +18,7 @@ pub(super) fn harden(conn: &Connection) -> Result<()> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
-    conn.busy_timeout(Duration::from_secs(5))?;
+    conn.busy_timeout(BUSY)?;
     conn.set_prepared_statement_cache_capacity(128);
     // Otherwise SQLite looks at values while it plans, and parses such a statement again whenever another
     // value is bound: in a drain that was most of its CPU (2026-11-20, SQLite 3.53).

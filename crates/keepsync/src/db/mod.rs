@@ -21,12 +21,16 @@
 //! 4. What changed is given back to be published; never before the commit.
 
 mod access;
+mod clock;
 mod harden;
 mod installation;
 mod migrate;
+mod room;
 mod salvage;
 
 pub use access::{Read, Write};
+use clock::Clock;
+pub(crate) use room::Need;
 pub use salvage::Salvage;
 
 use crate::{
@@ -117,7 +121,7 @@ pub struct Db {
     path: Option<PathBuf>,
     shared: Shared,
     ticks: Ticks,
-    hlc: Hlc,
+    clock: Clock,
     salvaged: Option<Salvage>,
     unsaved_synced_at: Option<i64>,
 }
@@ -144,8 +148,11 @@ pub enum Durability {
 
 /// A piece of work inside a group commit.
 pub trait Job {
-    /// Does it. `false` means it failed and is undone.
-    fn run(&mut self, write: &mut Write<'_>) -> bool;
+    /// Does it; what fails is undone. Where there was no room it is run once more.
+    ///
+    /// # Errors
+    /// Why it failed.
+    fn run(&mut self, write: &mut Write<'_>) -> Result<()>;
     /// Called once, after the commit, with its result.
     fn finish(self: Box<Self>, commit: Result<()>);
 }
@@ -189,12 +196,12 @@ impl Db {
         let stored_wall: Option<i64> = meta(&conn, "tick_wall")?;
         let stored = stored.and_then(|tick| u64::try_from(tick).ok()).zip(stored_wall);
         let ticks = Ticks::resume(&*options.env, stored);
-        let hlc = latest_clock(&conn)?;
+        let clock = Clock::new(latest_clock(&conn)?, options.settings.clock_ahead_ms);
         let mut db = Self {
             conn,
             path,
             ticks,
-            hlc,
+            clock,
             salvaged: None,
             unsaved_synced_at: None,
             shared: Shared {
@@ -205,6 +212,7 @@ impl Db {
                 device_id: device_id.into(),
             },
         };
+        db.keep_reserve();
         if meta::<String>(&db.conn, "device_id")?.as_deref() != Some(&*db.shared.device_id) {
             let id = db.shared.device_id.clone();
             db.write(|write| write.set_meta("device_id", &*id))?;
@@ -315,11 +323,12 @@ impl Db {
         result.map_err(|error| self.located(error))
     }
 
-    /// One transaction, committed with FULL. Gives what `f` gave, and what changed.
+    /// One transaction, committed with FULL. Gives what `f` gave, and what changed. Where there is no room,
+    /// the journal and the history are pruned and `f` runs once more.
     ///
     /// # Errors
     /// What `f` or the commit gives; then nothing has changed.
-    pub fn write<T>(&mut self, f: impl FnOnce(&mut Write<'_>) -> Result<T>) -> Result<(T, Changes)> {
+    pub fn write<T>(&mut self, f: impl FnMut(&mut Write<'_>) -> Result<T>) -> Result<(T, Changes)> {
         self.write_with(Durability::Full, f)
     }
 
@@ -330,7 +339,22 @@ impl Db {
     pub fn write_with<T>(
         &mut self,
         durability: Durability,
-        f: impl FnOnce(&mut Write<'_>) -> Result<T>,
+        mut f: impl FnMut(&mut Write<'_>) -> Result<T>,
+    ) -> Result<(T, Changes)> {
+        match self.try_write(durability, &mut f) {
+            Err(Error::StorageFull) if self.make_room(Need::Write) => {
+                let again = self.try_write(durability, &mut f);
+                self.close_ranks();
+                again
+            }
+            other => other,
+        }
+    }
+
+    fn try_write<T>(
+        &mut self,
+        durability: Durability,
+        f: &mut impl FnMut(&mut Write<'_>) -> Result<T>,
     ) -> Result<(T, Changes)> {
         self.begin(durability)?;
         let (result, changes) = self.with_write(f);
@@ -346,20 +370,35 @@ impl Db {
     /// Many jobs, one transaction, one fsync. After the commit what changed is published, and then
     /// each job is told how it went.
     pub fn write_group(&mut self, mut jobs: Vec<Box<dyn Job + std::marker::Send>>, publish: impl FnOnce(&Changes)) {
+        let mut done = self.try_group(&mut jobs);
+        if done == Err(Error::StorageFull) && self.make_room(Need::Write) {
+            done = self.try_group(&mut jobs);
+            self.close_ranks();
+        }
+        let verdict = done
+            .map(|changes| publish(&changes))
+            .map_err(|error| self.located(error));
+        for job in jobs {
+            job.finish(verdict.clone());
+        }
+    }
+
+    fn try_group(&mut self, jobs: &mut [Box<dyn Job + std::marker::Send>]) -> Result<Changes> {
         let mut changes = Changes::default();
         let mut verdict = self.begin(Durability::Full);
         if verdict.is_ok() {
             let alone = jobs.len() == 1;
-            for job in &mut jobs {
+            for job in jobs {
                 if !alone {
                     verdict = self.conn.execute_batch("SAVEPOINT job").map_err(Error::from);
                 }
                 if verdict.is_err() {
                     break;
                 }
-                let (ok, changed) = self.with_write(|write| job.run(write));
+                let (ran, changed) = self.with_write(|write| job.run(write));
+                let ok = ran.is_ok();
                 // A full disk or an I/O error ends the whole transaction behind our back.
-                if self.conn.is_autocommit() {
+                if self.conn.is_autocommit() || ran == Err(Error::StorageFull) {
                     verdict = Err(Error::StorageFull);
                     break;
                 }
@@ -383,13 +422,7 @@ impl Db {
                 self.roll_back(Durability::Full);
             }
         }
-        let verdict = verdict.map_err(|error| self.located(error));
-        if verdict.is_ok() {
-            publish(&changes);
-        }
-        for job in jobs {
-            job.finish(verdict.clone());
-        }
+        verdict.map(|()| changes)
     }
 
     fn with_write<T>(&mut self, f: impl FnOnce(&mut Write<'_>) -> T) -> (T, Changes) {
@@ -397,8 +430,9 @@ impl Db {
             conn: &self.conn,
             shared: &self.shared,
             now: self.ticks.now(&*self.shared.env),
-            hlc: &mut self.hlc,
+            clock: &mut self.clock,
             changes: Changes::default(),
+            journal_bytes: 0,
         };
         let value = f(&mut write);
         let changes = write.changes;

@@ -10,6 +10,7 @@ use crate::{
     db::{Read, Write},
     drain::{HalfResult, Report},
     error::Result,
+    hlc::Hlc,
     queue::Head,
     record::Row,
 };
@@ -22,7 +23,8 @@ use std::collections::BTreeMap;
 pub struct SyncEvent {
     /// When: UTC milliseconds.
     pub at: i64,
-    /// What: `sync_attempt`, `sync_conflict`, `sync_success`, `sync_failure`, `edit_lost`, `epoch_changed`.
+    /// What: `sync_attempt`, `sync_conflict`, `sync_success`, `sync_failure`, `edit_lost`, `epoch_changed`,
+    /// `clock_clamped`.
     pub event: String,
     /// Its fields.
     pub fields: Map<String, Value>,
@@ -82,6 +84,43 @@ pub(crate) fn lost(write: &mut Write<'_>, row: &Row, to_delete: bool) -> Result<
 pub(crate) fn epoch_changed(write: &mut Write<'_>, requeued: usize) -> Result<()> {
     count(write, "epoch_changes", 1)?;
     event(write, "epoch_changed", &json!({ "requeued": requeued }))
+}
+
+/// A version came whose clock is too far ahead to be believed.
+pub(crate) fn clock_met(write: &mut Write<'_>, device_id: &str, said: Hlc, believed: Hlc) -> Result<()> {
+    if said == believed {
+        return Ok(());
+    }
+    clock_clamped(write, device_id, said.wall_ms().saturating_sub(believed.wall_ms()))
+}
+
+/// The backend told its time; what this device has written may be too far ahead of it.
+pub(crate) fn time_told(write: &mut Write<'_>, server_time: i64) -> Result<()> {
+    match write.learn_time(server_time) {
+        Some(ahead_ms) => {
+            let device_id = write.shared.device_id.to_string();
+            clock_clamped(write, &device_id, ahead_ms)
+        }
+        None => Ok(()),
+    }
+}
+
+/// Each is counted; an event is written where the last one is of another device, so that a page full of
+/// them does not push out all others.
+fn clock_clamped(write: &mut Write<'_>, device_id: &str, ahead_ms: i64) -> Result<()> {
+    count(write, "clocks_clamped", 1)?;
+    let mut statement = write.conn.prepare_cached(
+        "SELECT 1 FROM event WHERE n = (SELECT max(n) FROM event) AND event = 'clock_clamped'
+         AND json_extract(fields, '$.device_id') = ?1",
+    )?;
+    if statement.exists([device_id])? {
+        return Ok(());
+    }
+    event(
+        write,
+        "clock_clamped",
+        &json!({ "device_id": device_id, "ahead_ms": ahead_ms }),
+    )
 }
 
 /// A pass had something to tell.

@@ -61,6 +61,15 @@ pub enum Trigger {
     },
     /// The user has signed in again.
     SignedIn,
+    /// Somebody waits for a write to arrive: it goes out at once.
+    Confirm,
+}
+
+impl Trigger {
+    /// What was just written goes out; what others wrote can wait for the next whole pass.
+    pub(crate) fn only_pushes(self) -> bool {
+        matches!(self, Self::Write | Self::Confirm)
+    }
 }
 
 /// One of the two halves of a pass.

@@ -28,8 +28,12 @@ pub enum Status {
         /// How many.
         count: u64,
     },
-    /// A collection the app needs has never been pulled whole.
-    NeedsFirstSync,
+    /// A collection the app needs has never been pulled whole; see
+    /// [`FirstSyncProgress`](crate::first_sync::FirstSyncProgress).
+    NeedsFirstSync {
+        /// Nothing has come for as long as the settings allow.
+        stalled: bool,
+    },
     /// No room on the disk.
     StorageFull,
     /// No backend is configured; everything local works.
@@ -46,7 +50,7 @@ impl Status {
             Self::WaitingUntil { .. } => "waiting",
             Self::NeedsSignIn => "needs_sign_in",
             Self::NeedsAttention { .. } => "needs_attention",
-            Self::NeedsFirstSync => "needs_first_sync",
+            Self::NeedsFirstSync { .. } => "needs_first_sync",
             Self::StorageFull => "storage_full",
             Self::LocalOnly => "local_only",
         }
@@ -63,6 +67,7 @@ pub struct Snapshot {
     pub(super) backend_suspect: bool,
     pub(super) nothing_before: u64,
     pub(super) next_due: Option<u64>,
+    pub(super) stalled: bool,
     pub(super) last_synced_at: Option<i64>,
 }
 
@@ -79,10 +84,12 @@ impl Snapshot {
             Status::StorageFull
         } else if self.sign_in_needed {
             Status::NeedsSignIn
+        } else if needs_first_sync && self.stalled {
+            Status::NeedsFirstSync { stalled: true }
         } else if let Some((done, total)) = self.progress {
             Status::Syncing { done, total }
         } else if needs_first_sync {
-            Status::NeedsFirstSync
+            Status::NeedsFirstSync { stalled: false }
         } else if self.offline {
             Status::Offline
         } else if attention > 0 {
@@ -96,6 +103,16 @@ impl Snapshot {
         } else {
             Status::Idle
         }
+    }
+
+    /// Whether a first sync that the app needs has brought nothing for as long as the settings allow.
+    pub fn is_stalled(&self) -> bool {
+        self.stalled
+    }
+
+    /// Whether a pass is under way.
+    pub fn is_syncing(&self) -> bool {
+        self.progress.is_some()
     }
 
     /// When the last pass ended whose halves both worked: UTC milliseconds, in this process life.
@@ -171,7 +188,32 @@ mod tests {
                 Status::NeedsAttention { count: 1 },
             ),
             (Snapshot { offline: true, ..base }, parked, false, Status::Offline),
-            (Snapshot { offline: true, ..base }, parked, true, Status::NeedsFirstSync),
+            (
+                Snapshot { offline: true, ..base },
+                parked,
+                true,
+                Status::NeedsFirstSync { stalled: false },
+            ),
+            (
+                Snapshot {
+                    stalled: true,
+                    progress: Some((1, 3)),
+                    ..base
+                },
+                parked,
+                true,
+                Status::NeedsFirstSync { stalled: true },
+            ),
+            (
+                Snapshot {
+                    stalled: true,
+                    progress: Some((1, 3)),
+                    ..base
+                },
+                parked,
+                false,
+                Status::Syncing { done: 1, total: 3 },
+            ),
             (
                 Snapshot {
                     progress: Some((1, 3)),

@@ -3,10 +3,10 @@
 use super::{HalfResult, Report, schedule::Item};
 use crate::{
     change::Changes,
-    db::{Db, Durability, Write},
+    db::{Db, Durability, Need, Write},
     diagnostics,
-    error::Result,
-    pull,
+    error::{Error, Result},
+    journal, pull,
     queue::{self, EntryState, Flight, Kind, NEVER, Rejection, SettleReport, head_at},
     record,
     remote::{PullPage, PullRequest, PushAnswer, PushBatch},
@@ -80,6 +80,8 @@ pub enum StepDone {
         took_ms: u64,
         /// How many are left, where the backend knows.
         remaining: Option<u64>,
+        /// Whether the app still needs a collection that has never been pulled whole.
+        needs_first_sync: bool,
     },
     /// The queue.
     Scheduled(Vec<Item>),
@@ -105,20 +107,25 @@ pub enum StepDone {
 
 /// Carries a step out. Gives what it came to, and what changed, to be published.
 pub fn carry_out(db: &mut Db, step: Step) -> (StepDone, Changes) {
-    match run(db, step) {
+    let mut done = run(db, &step);
+    if matches!(done, Err(Error::StorageFull)) && db.make_room(Need::Drain) {
+        done = run(db, &step);
+        db.close_ranks();
+    }
+    match done {
         Ok(done) => done,
         Err(error) => (StepDone::Failed { code: error.code() }, Changes::default()),
     }
 }
 
-fn run(db: &mut Db, step: Step) -> Result<(StepDone, Changes)> {
+fn run(db: &mut Db, step: &Step) -> Result<(StepDone, Changes)> {
     let unchanged = |done| Ok((done, Changes::default()));
     match step {
         Step::Release(release) => {
-            let ((), changes) = db.write(|write| let_go(write, release))?;
+            let ((), changes) = db.write(|write| let_go(write, *release))?;
             Ok((StepDone::Done, changes))
         }
-        Step::PreparePull { limit } => unchanged(StepDone::PullPrepared(db.read(|read| pull::prepare(read, limit))?)),
+        Step::PreparePull { limit } => unchanged(StepDone::PullPrepared(db.read(|read| pull::prepare(read, *limit))?)),
         Step::ApplyPage(page) => {
             let start = db.now().tick_ms;
             let (count, has_more, remaining) = (page.changes.len() as u64, page.has_more, page.remaining);
@@ -131,20 +138,20 @@ fn run(db: &mut Db, step: Step) -> Result<(StepDone, Changes)> {
                     has_more,
                     took_ms,
                     remaining,
+                    needs_first_sync: db.read(|read| Ok(!read.needs_first_sync()?.is_empty()))?,
                 },
                 changes,
             ))
         }
         Step::Schedule => unchanged(StepDone::Scheduled(items(db)?)),
         Step::Claim(seqs) => {
-            let ((batch, flight), changes) = db.write(|write| queue::claim(write, &seqs))?;
+            let ((batch, flight), changes) = db.write(|write| queue::claim(write, seqs))?;
             Ok((StepDone::Claimed(batch, flight), changes))
         }
         Step::Settle { flight, answer } => {
             // After a power cut the entries go again under their ids, and the backend answers as before: no
             // sync of the disk is spent on it, the next one of the user's writes or of a claim covers it.
-            let (report, changes) =
-                db.write_with(Durability::Normal, |write| queue::settle(write, &flight, &answer))?;
+            let (report, changes) = db.write_with(Durability::Normal, |write| queue::settle(write, flight, answer))?;
             Ok((StepDone::Settled(report), changes))
         }
         Step::Postpone(flight) => {
@@ -158,7 +165,7 @@ fn run(db: &mut Db, step: Step) -> Result<(StepDone, Changes)> {
             })?;
             Ok((StepDone::Done, changes))
         }
-        Step::Finish(end) => finish(db, &end),
+        Step::Finish(end) => finish(db, end),
     }
 }
 
@@ -229,7 +236,7 @@ fn finish(db: &mut Db, end: &PassEnd) -> Result<(StepDone, Changes)> {
                 write.set_meta("synced_at", &at)?;
             }
             diagnostics::pass_ended(write, report, parked, end.duration_ms)?;
-            pull::prune_journal(write)?;
+            journal::prune(write)?;
             pull::prune_tombstones(write)?;
             record::prune_history(write)?;
             Ok(parked)

@@ -23,6 +23,7 @@ pub(crate) struct Append {
     pub(crate) kind: Kind,
     pub(crate) body: Option<String>,
     pub(crate) base_version: i64,
+    pub(crate) base_id: Option<Uuid>,
     pub(crate) hlc: Hlc,
     pub(crate) priority: i32,
     pub(crate) held: bool,
@@ -85,6 +86,7 @@ fn into(write: &mut Write<'_>, mut head: Head, kind: Kind, new: Append) -> Resul
     }
     head.kind = Some(kind);
     head.hlc = new.hlc;
+    head.earlier.clear();
     head.freshen(write)?;
     set_body(write, head.seq, new.body.as_deref())?;
     if head.state == EntryState::Conflict {
@@ -107,9 +109,10 @@ pub(crate) fn set_body(write: &mut Write<'_>, seq: i64, body: Option<&str>) -> R
 /// been pulled since, and takes part in its conflict.
 fn insert(write: &mut Write<'_>, new: Append, kind: Kind, before: Option<&Head>) -> Result<Uuid> {
     let op = write.uuid_v7();
-    let (base_version, (base, base_body)) = before.map_or((new.base_version, Base::Visible.to_columns()), |before| {
-        (before.base_version, before.base.to_columns())
-    });
+    let (base_version, base_id, (base, base_body)) = before
+        .map_or((new.base_version, new.base_id, Base::Visible.to_columns()), |before| {
+            (before.base_version, before.base_id, before.base.to_columns())
+        });
     let state = match before {
         Some(before) if before.state == EntryState::Conflict => EntryState::Conflict,
         _ if new.held => EntryState::Held,
@@ -119,7 +122,8 @@ fn insert(write: &mut Write<'_>, new: Append, kind: Kind, before: Option<&Head>)
         .conn
         .prepare_cached(
             "INSERT INTO entry (op, collection, id, lane, kind, body, base_version, base, base_body, hlc, priority, maybe_sent,
-             attempts, next_tick, state, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0, 0, 0, ?12, ?13)",
+             attempts, next_tick, state, created_at, base_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0, 0, 0, ?12, ?13,
+             ?14)",
         )?
         .execute(params![
             op.as_bytes(),
@@ -135,6 +139,7 @@ fn insert(write: &mut Write<'_>, new: Append, kind: Kind, before: Option<&Head>)
             new.priority,
             state as i64,
             write.now.wall_ms,
+            base_id.as_ref().map(Uuid::as_bytes),
         ])?;
     write.changes.queue = true;
     write.changes.sendable |= state == EntryState::Waiting;

@@ -1,7 +1,7 @@
 //! Takes a batch out of the queue's hands: what is sent from here on is frozen.
 
 use super::{
-    EntryState, HEAD, Head, Kind, head_from_sql, seq_list,
+    EntryState, HEAD, HEAD_COLUMNS, Head, Kind, head_from_sql, seq_list,
     settle::{Alone, Flight},
 };
 use crate::{
@@ -68,6 +68,9 @@ pub(crate) fn claim(write: &mut Write<'_>, seqs: &[i64]) -> Result<(PushBatch, F
                 collection: head.collection.clone(),
                 id: head.id.clone(),
                 hlc: head.hlc,
+                bytes: body
+                    .as_ref()
+                    .map_or(0, |body| i64::try_from(body.len()).unwrap_or(i64::MAX)),
             });
         }
         items.push(PushItem {
@@ -77,8 +80,10 @@ pub(crate) fn claim(write: &mut Write<'_>, seqs: &[i64]) -> Result<(PushBatch, F
             body,
             base_version: head.base_version,
             base_op: head.base_op,
+            base_id: head.base_id,
             after,
             replaces: head.replaces,
+            earlier: head.earlier,
             created_at: head.created_at,
             hlc: head.hlc,
             server_id,
@@ -146,10 +151,10 @@ fn asked(conn: &Connection, seqs: &[i64]) -> Result<HashMap<i64, Asked>> {
     let rows = statement.query_map([seq_list(seqs.iter().copied())], |row| {
         let asked = Asked {
             head: head_from_sql(row)?,
-            body: row.get(19)?,
-            server_id: row.get(20)?,
-            is_first: row.get(21)?,
-            is_last: row.get(22)?,
+            body: row.get(HEAD_COLUMNS)?,
+            server_id: row.get(HEAD_COLUMNS + 1)?,
+            is_first: row.get(HEAD_COLUMNS + 2)?,
+            is_last: row.get(HEAD_COLUMNS + 3)?,
         };
         Ok((asked.head.seq, asked))
     })?;

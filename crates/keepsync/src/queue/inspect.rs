@@ -109,6 +109,7 @@ pub fn edit(write: &mut Write<'_>, op: Uuid, body: &str) -> Result<Uuid> {
     head.next_tick = 0;
     head.reason = None;
     head.hlc = write.tick_hlc_after(Some(head.hlc));
+    head.earlier.clear();
     head.freshen(write)?;
     super::append::set_body(write, head.seq, Some(body.as_str()))?;
     let last = heads_of(write.conn, &head.collection, &head.id, &head.lane)?.pop();

@@ -26,6 +26,8 @@ mod claim;
 mod fold;
 mod inspect;
 mod settle;
+#[cfg(feature = "runtime")]
+mod standing;
 
 pub(crate) use inspect::cancel_children;
 pub use inspect::{discard, edit, export, retry, retry_all};
@@ -34,6 +36,8 @@ pub use settle::{Flight, Rejection, SettleReport};
 pub(crate) use append::{Append, Appended, append, append_first, set_body, would_cancel};
 pub(crate) use claim::claim;
 pub(crate) use settle::{accept, park, postpone, settle};
+#[cfg(feature = "runtime")]
+pub(crate) use standing::{Standing, place_of, standing};
 
 use crate::{
     db::{Read, Write},
@@ -190,6 +194,8 @@ pub(crate) struct Head {
     pub(crate) seq: i64,
     pub(crate) op: Uuid,
     pub(crate) replaces: Option<Uuid>,
+    /// Under these ids an earlier epoch may have applied the same content.
+    pub(crate) earlier: Vec<Uuid>,
     pub(crate) collection: String,
     pub(crate) id: String,
     pub(crate) lane: String,
@@ -197,6 +203,7 @@ pub(crate) struct Head {
     pub(crate) base_version: i64,
     pub(crate) base: Base,
     pub(crate) base_op: Option<Uuid>,
+    pub(crate) base_id: Option<Uuid>,
     pub(crate) hlc: Hlc,
     pub(crate) maybe_sent: bool,
     pub(crate) attempts: u32,
@@ -206,19 +213,43 @@ pub(crate) struct Head {
     pub(crate) created_at: i64,
 }
 
-/// Whether a byte of an entry may have left the device, as SQL.
+/// How many [`HEAD`] names.
+pub(crate) const HEAD_COLUMNS: usize = 21;
+
 macro_rules! maybe_sent {
     () => {
         "(maybe_sent OR EXISTS (SELECT 1 FROM flight WHERE flight.seq = entry.seq))"
     };
 }
 
+/// Whether a byte of an entry may have left the device, as SQL.
+pub(crate) const MAYBE_SENT: &str = maybe_sent!();
+
 /// Bodies are left out: a queue of ten thousand is looked through often, its bodies seldom.
 pub(crate) const HEAD: &str = concat!(
     "seq, op, replaces, collection, id, lane, kind, base_version, base, base_body, base_op, hlc, ",
     maybe_sent!(),
-    ", attempts, next_tick, state, reason_code, reason_message, created_at"
+    ", attempts, next_tick, state, reason_code, reason_message, created_at, base_id, earlier"
 );
+
+/// An operation id, where there is one.
+pub(crate) fn uuid_from_sql(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Option<Uuid>> {
+    Ok(row.get::<_, Option<[u8; 16]>>(column)?.map(Uuid::from_bytes))
+}
+
+/// Operation ids in a row, as [`uuids_to_sql`] writes them.
+fn uuids_from_sql(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Vec<Uuid>> {
+    let bytes = row.get_ref(column)?.as_blob_or_null()?.unwrap_or_default();
+    Ok(bytes
+        .chunks_exact(16)
+        .filter_map(|one| Uuid::from_slice(one).ok())
+        .collect())
+}
+
+/// NULL where there are none, as nearly always.
+pub(crate) fn uuids_to_sql(uuids: &[Uuid]) -> Option<Vec<u8>> {
+    (!uuids.is_empty()).then(|| uuids.iter().flat_map(Uuid::as_bytes).copied().collect())
+}
 
 pub(crate) fn head_from_sql(row: &rusqlite::Row<'_>) -> rusqlite::Result<Head> {
     let reason_code: Option<String> = row.get(16)?;
@@ -226,14 +257,14 @@ pub(crate) fn head_from_sql(row: &rusqlite::Row<'_>) -> rusqlite::Result<Head> {
     Ok(Head {
         seq: row.get(0)?,
         op: Uuid::from_bytes(row.get(1)?),
-        replaces: row.get::<_, Option<[u8; 16]>>(2)?.map(Uuid::from_bytes),
+        replaces: uuid_from_sql(row, 2)?,
         collection: row.get(3)?,
         id: row.get(4)?,
         lane: row.get(5)?,
         kind: Kind::parse(row.get_ref(6)?.as_str()?),
         base_version: row.get(7)?,
         base: Base::from_columns(row.get(8)?, row.get(9)?),
-        base_op: row.get::<_, Option<[u8; 16]>>(10)?.map(Uuid::from_bytes),
+        base_op: uuid_from_sql(row, 10)?,
         hlc: Hlc::from_i64(row.get(11)?),
         maybe_sent: row.get(12)?,
         attempts: row.get(13)?,
@@ -244,6 +275,8 @@ pub(crate) fn head_from_sql(row: &rusqlite::Row<'_>) -> rusqlite::Result<Head> {
             message: reason_message.unwrap_or_default(),
         }),
         created_at: row.get(18)?,
+        base_id: uuid_from_sql(row, 19)?,
+        earlier: uuids_from_sql(row, 20)?,
     })
 }
 
@@ -267,7 +300,7 @@ pub(crate) fn head_at(conn: &Connection, seq: i64) -> Result<Option<Head>> {
 pub(crate) fn whole_at(conn: &Connection, seq: i64) -> Result<Option<(Head, Option<String>)>> {
     static SQL: Lazy<String> = Lazy::new(|| format!("SELECT {HEAD}, body FROM entry WHERE seq = ?1"));
     let mut statement = conn.prepare_cached(&SQL)?;
-    let mut rows = statement.query_map([seq], |row| Ok((head_from_sql(row)?, row.get(19)?)))?;
+    let mut rows = statement.query_map([seq], |row| Ok((head_from_sql(row)?, row.get(HEAD_COLUMNS)?)))?;
     Ok(rows.next().transpose()?)
 }
 
@@ -297,12 +330,28 @@ impl Head {
         self.maybe_sent && matches!(self.state, EntryState::Waiting | EntryState::Held)
     }
 
+    /// Whether this operation carried its content, now or in an earlier epoch.
+    pub(crate) fn went_as(&self, op: Uuid) -> bool {
+        self.op == op || self.earlier.contains(&op)
+    }
+
     pub(crate) fn remove(&self, write: &mut Write<'_>) -> Result<()> {
         write
             .conn
             .prepare_cached("DELETE FROM entry WHERE seq = ?1")?
             .execute([self.seq])?;
         write.changes.queue = true;
+        if self.maybe_sent {
+            self.leave_flight(write)?;
+        }
+        Ok(())
+    }
+
+    fn leave_flight(&self, write: &mut Write<'_>) -> Result<()> {
+        write
+            .conn
+            .prepare_cached("DELETE FROM flight WHERE seq = ?1")?
+            .execute([self.seq])?;
         Ok(())
     }
 
@@ -313,10 +362,7 @@ impl Head {
             self.replaces = Some(self.op);
             self.op = write.uuid_v7();
             self.maybe_sent = false;
-            write
-                .conn
-                .prepare_cached("DELETE FROM flight WHERE seq = ?1")?
-                .execute([self.seq])?;
+            self.leave_flight(write)?;
         }
         self.base_op = None;
         self.store(write)
@@ -328,7 +374,7 @@ impl Head {
         let mut statement = write.conn.prepare_cached(
             "UPDATE entry SET op = ?2, replaces = ?3, kind = coalesce(?4, kind), base_version = ?5, base = ?6, base_body = ?7,
              base_op = ?8, hlc = ?9, maybe_sent = ?10, attempts = ?11, next_tick = ?12, state = ?13, reason_code = ?14,
-             reason_message = ?15 WHERE seq = ?1",
+             reason_message = ?15, base_id = ?16, earlier = ?17 WHERE seq = ?1",
         )?;
         statement.execute(params![
             self.seq,
@@ -346,6 +392,8 @@ impl Head {
             self.state as i64,
             self.reason.as_ref().map(|reason| &reason.code),
             self.reason.as_ref().map(|reason| &reason.message),
+            self.base_id.as_ref().map(Uuid::as_bytes),
+            uuids_to_sql(&self.earlier),
         ])?;
         write.changes.queue = true;
         Ok(())

@@ -11,7 +11,8 @@
 //! 5. Everything else waits: a number of attempts and a time, both stored.
 
 use super::{
-    EntryState, Head, Kind, NEVER, Reason, body_at, claim::predecessors, head_at, heads_of, seq_list, whole_at,
+    EntryState, Head, Kind, NEVER, Reason, body_at, claim::predecessors, head_at, heads_of, seq_list, uuids_to_sql,
+    whole_at,
 };
 use crate::{
     conflict,
@@ -20,6 +21,7 @@ use crate::{
     drain::retry_delay,
     error::Result,
     hlc::Hlc,
+    journal,
     record::{self, find},
     remote::{Accepted, Outcome, PushAnswer, RemoteVersion},
     settings::AfterLast,
@@ -47,6 +49,8 @@ pub(super) struct Alone {
     pub(super) collection: String,
     pub(super) id: String,
     pub(super) hlc: Hlc,
+    /// Of its body.
+    pub(super) bytes: i64,
 }
 
 impl Flight {
@@ -96,6 +100,9 @@ pub(crate) fn settle(write: &mut Write<'_>, flight: &Flight, answer: &PushAnswer
     let mut results: HashMap<Uuid, &Outcome> = HashMap::with_capacity(answer.results.len());
     for (op, outcome) in &answer.results {
         results.entry(*op).or_insert(outcome);
+    }
+    if let Some(server_time) = answer.server_time {
+        diagnostics::time_told(write, server_time)?;
     }
     if let Some(epoch) = &answer.epoch {
         match write.read().meta::<String>("epoch")? {
@@ -155,18 +162,22 @@ pub(crate) fn settle(write: &mut Write<'_>, flight: &Flight, answer: &PushAnswer
             .execute([seq_list(arrived)])?;
         write.changes.queue = true;
     }
-    land(write)?;
+    land(write, flight)?;
+    journal::store(write)?;
     write.store_clocks()?;
     Ok(report)
 }
 
 /// What was on its way is answered: entries that stay keep the mark in their own rows.
-fn land(write: &mut Write<'_>) -> Result<()> {
-    write
-        .conn
-        .prepare_cached("UPDATE entry SET maybe_sent = 1 WHERE seq IN (SELECT seq FROM flight) AND maybe_sent = 0")?
-        .execute([])?;
-    write.conn.prepare_cached("DELETE FROM flight")?.execute([])?;
+fn land(write: &mut Write<'_>, flight: &Flight) -> Result<()> {
+    let landed = seq_list(flight.items.iter().map(|(seq, _)| *seq));
+    for sql in [
+        "UPDATE entry SET maybe_sent = 1 WHERE seq IN (SELECT seq FROM flight WHERE seq IN (SELECT value FROM json_each(?1)))
+         AND maybe_sent = 0",
+        "DELETE FROM flight WHERE seq IN (SELECT value FROM json_each(?1))",
+    ] {
+        write.conn.prepare_cached(sql)?.execute([&landed])?;
+    }
     Ok(())
 }
 
@@ -190,13 +201,13 @@ impl<'c> Arrivals<'c> {
                 // The clock says whose body the record shows.
                 "UPDATE record SET device_id = ?4, base = 1, base_body = NULL, base_hlc = NULL, base_device = NULL,
                  version = ?5, state = 0, server_id = coalesce(?6, server_id), updated_at = coalesce(?7, updated_at),
-                 synced_at = ?8 WHERE collection = ?1 AND id = ?2 AND hlc = ?3 AND (version < ?5 OR base = 0)",
+                 synced_at = ?8, base_id = ?9 WHERE collection = ?1 AND id = ?2 AND hlc = ?3 AND (version < ?5 OR base = 0)",
             )?,
             journal: conn.prepare_cached(
-                "INSERT OR REPLACE INTO journal (n, op, replaces, collection, id, lane, kind, body, base_version, base_op, hlc,
-                 created_at, version, change, epoch, acked_at)
-                 SELECT seq, op, replaces, collection, id, lane, kind, body, base_version, base_op, hlc, created_at, ?2, ?3, ?4,
-                 ?5 FROM entry WHERE seq = ?1 AND op = ?6 AND state = 0",
+                "INSERT OR REPLACE INTO journal (n, op, replaces, collection, id, lane, kind, body, base_version, base_op,
+                 base_id, hlc, created_at, version, change, epoch, acked_at, earlier)
+                 SELECT seq, op, replaces, collection, id, lane, kind, body, base_version, base_op, base_id, hlc, created_at, ?2,
+                 ?3, ?4, ?5, earlier FROM entry WHERE seq = ?1 AND op = ?6 AND state = 0",
             )?,
         })
     }
@@ -235,9 +246,11 @@ impl<'c> Arrivals<'c> {
             accepted.server_id,
             accepted.updated_at,
             write.now.wall_ms,
+            op.as_bytes(),
         ])?;
         if confirmed > 0 {
             write.changes.record(&entry.collection);
+            write.journaled(entry.bytes);
         }
         Ok(confirmed > 0)
     }
@@ -309,6 +322,8 @@ fn accept_whole(
         if !next.fate_open() {
             next.base_version = version;
             next.base_op = None;
+            // Where an earlier epoch's id counts, the server may know the version by that.
+            next.base_id = Some(head.op).filter(|_| head.earlier.is_empty());
         }
         next.store(write)?;
     }
@@ -334,8 +349,8 @@ fn journal(
         .conn
         .prepare_cached(
             "INSERT OR REPLACE INTO journal (n, op, replaces, collection, id, lane, kind, body, base_version, base_op, hlc,
-             created_at, version, change, epoch, acked_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+             created_at, version, change, epoch, acked_at, base_id, earlier)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
         )?
         .execute(params![
             // The order of writing, not of arriving: answers may come in any.
@@ -355,7 +370,10 @@ fn journal(
             journal_change(accepted),
             epoch,
             accepted.updated_at.unwrap_or(write.now.wall_ms),
+            head.base_id.as_ref().map(Uuid::as_bytes),
+            uuids_to_sql(&head.earlier),
         ])?;
+    write.journaled(body.map_or(0, |body| i64::try_from(body.len()).unwrap_or(i64::MAX)));
     Ok(())
 }
 
@@ -366,7 +384,7 @@ fn conflicted(
     answer: &PushAnswer,
     report: &mut SettleReport,
 ) -> Result<()> {
-    if remote.op == Some(head.op) {
+    if remote.op.is_some_and(|op| head.went_as(op)) {
         // Our own write, applied by an attempt whose answer was lost.
         let accepted = Accepted {
             version: remote.version,
@@ -383,7 +401,9 @@ fn conflicted(
     diagnostics::conflict_met(write, &head, remote.version)?;
     let (collection, id, seq) = (head.collection.clone(), head.id.clone(), head.seq);
     let mut remote = remote.clone();
-    remote.hlc = write.observe_hlc(remote.hlc, answer.server_time);
+    let said = remote.hlc;
+    remote.hlc = write.observe_hlc(remote.hlc);
+    diagnostics::clock_met(write, &remote.device_id, said, remote.hlc)?;
     conflict::meet(write, &collection, &id, &remote, Some(seq), None)?;
     for entry in find(write.conn, &collection, &id)?
         .map_or(Ok(Vec::new()), |row| heads_of(write.conn, &collection, &id, row.lane()))?
@@ -425,7 +445,7 @@ fn blocked(write: &mut Write<'_>, mut head: Head, report: &mut SettleReport) -> 
         // A base that is frozen is what it was made on; a version pulled since was not seen.
         if head.base == record::Base::Visible {
             let row = find(write.conn, &head.collection, &head.id)?;
-            head.base_version = row.map_or(0, |row| row.version);
+            (head.base_version, head.base_id) = row.map_or((0, None), |row| (row.version, row.base_id));
         }
         head.freshen(write)?;
         postpone(write, head.clone(), None)?;

@@ -15,7 +15,7 @@ pub use query::{Compare, Filter, Page, Query};
 pub use row::{Record, RecordState};
 pub use write::{Mutation, Written, delete, patch, put, write};
 
-pub(crate) use history::{add as add_history, prune as prune_history};
+pub(crate) use history::{add as add_history, prune as prune_history, prune_bytes as prune_history_bytes};
 pub(crate) use row::{Base, Row, find, insert_confirmed, settle_state, show_unsent};
 pub(crate) use write::{Local, write_local};
 

@@ -10,6 +10,7 @@ use crate::{
 };
 use once_cell::sync::Lazy;
 use rusqlite::{Connection, OptionalExtension, params};
+use uuid::Uuid;
 
 /// Where a record stands with the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -136,6 +137,8 @@ pub(crate) struct Row {
     pub(crate) base_hlc: Option<i64>,
     pub(crate) base_device: Option<String>,
     pub(crate) version: i64,
+    /// The operation that made `version`, where it is known.
+    pub(crate) base_id: Option<Uuid>,
     pub(crate) state: RecordState,
     pub(crate) server_id: Option<String>,
     pub(crate) created_at: i64,
@@ -145,7 +148,7 @@ pub(crate) struct Row {
 }
 
 const COLUMNS: &str = "rid, collection, id, parent_id, body, hlc, device_id, base, base_body, base_hlc, base_device, \
-                                  version, state, server_id, created_at, updated_at, synced_at, seen";
+                                  version, state, server_id, created_at, updated_at, synced_at, seen, base_id";
 
 /// What an app sees, without the base.
 pub(super) const RECORD: &str =
@@ -189,6 +192,7 @@ fn from_sql(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         updated_at: row.get(15)?,
         synced_at: row.get(16)?,
         seen: row.get(17)?,
+        base_id: queue::uuid_from_sql(row, 18)?,
     })
 }
 
@@ -251,6 +255,7 @@ impl Row {
             self.updated_at = version.updated_at;
         }
         self.version = version.version;
+        self.base_id = version.op;
         self.seen = seen;
         self.synced_at = Some(wall_ms);
         if version.server_id.is_some() {
@@ -268,7 +273,8 @@ impl Row {
             })
             .max();
         if worst.is_none() && self.base != Base::Visible {
-            if self.base == Base::None {
+            // Neither has a server whose version 0 is a deletion: it has nothing of this id.
+            if self.base == Base::None || (self.base == Base::Deleted && self.version == 0) {
                 return self.remove(write);
             }
             self.body = self.base_body().map(str::to_owned);
@@ -292,7 +298,8 @@ impl Row {
         let (base, base_body) = self.base.to_columns();
         let mut statement = write.conn.prepare_cached(
             "UPDATE record SET body = ?2, hlc = ?3, device_id = ?4, base = ?5, base_body = ?6, base_hlc = ?7, base_device = ?8,
-             version = ?9, state = ?10, server_id = ?11, updated_at = ?12, synced_at = ?13, seen = ?14 WHERE rid = ?1",
+             version = ?9, state = ?10, server_id = ?11, updated_at = ?12, synced_at = ?13, seen = ?14,
+             base_id = ?15 WHERE rid = ?1",
         )?;
         statement.execute(params![
             self.rid,
@@ -309,6 +316,7 @@ impl Row {
             self.updated_at,
             self.synced_at,
             self.seen,
+            self.base_id.as_ref().map(Uuid::as_bytes),
         ])?;
         write.changes.record(&self.collection);
         Ok(())
@@ -338,7 +346,7 @@ pub(crate) fn insert_confirmed(
 ) -> Result<()> {
     let mut statement = write.conn.prepare_cached(
         "INSERT INTO record (collection, id, parent_id, body, hlc, device_id, base, version, state, server_id, created_at,
-         updated_at, synced_at, seen) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, 0, ?8, ?9, ?10, ?11, ?12)",
+         updated_at, synced_at, seen, base_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?;
     statement.execute(params![
         collection,
@@ -353,6 +361,7 @@ pub(crate) fn insert_confirmed(
         version.updated_at,
         write.now.wall_ms,
         seen,
+        version.op.as_ref().map(Uuid::as_bytes),
     ])?;
     write.changes.record(collection);
     Ok(())
@@ -394,7 +403,7 @@ pub(crate) fn show_unsent(write: &mut Write<'_>, collection: &str, id: &str, lan
         "INSERT INTO record (collection, id, parent_id, body, hlc, device_id, base, version, state, created_at, updated_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, 1, ?7, ?7)
          ON CONFLICT (collection, id) DO UPDATE SET body = excluded.body, hlc = excluded.hlc, device_id = excluded.device_id,
-         base = 0, base_body = NULL, base_hlc = NULL, base_device = NULL, version = 0",
+         base = 0, base_body = NULL, base_hlc = NULL, base_device = NULL, version = 0, base_id = NULL",
     )?;
     let parent = (lane != id).then_some(lane);
     let device: &str = &write.shared.device_id;

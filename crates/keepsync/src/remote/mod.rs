@@ -21,7 +21,7 @@
 
 use crate::hlc::Hlc;
 use keepsync_wire::Operation;
-use std::{future::Future, pin::Pin};
+use std::{collections::BTreeMap, future::Future, pin::Pin};
 use uuid::Uuid;
 
 pub mod wire;
@@ -196,10 +196,15 @@ pub struct PushItem {
     pub base_version: i64,
     /// Where set, the base is the version this operation produced.
     pub base_op: Option<Uuid>,
+    /// The operation that made `base_version`, where it is known: a restored backend may give the number to
+    /// another version.
+    pub base_id: Option<Uuid>,
     /// Unanswered operations it must follow.
     pub after: Vec<Uuid>,
     /// The operation id it takes the place of.
     pub replaces: Option<Uuid>,
+    /// Ids under which the same content may have been applied before the backend was restored.
+    pub earlier: Vec<Uuid>,
     /// When the user wrote it: UTC milliseconds.
     pub created_at: i64,
     /// Its hybrid clock.
@@ -286,7 +291,7 @@ pub struct RemoteVersion {
 }
 
 /// Asks for a page of changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PullRequest {
     /// The account.
     pub account: String,
@@ -294,8 +299,11 @@ pub struct PullRequest {
     pub device_id: String,
     /// The epoch the cursors count in.
     pub epoch: Option<String>,
-    /// Collection and cursor; no cursor means from the start.
+    /// Collection and cursor; no cursor means from the start. Those of higher priority stand first.
     pub cursors: Vec<(String, Option<String>)>,
+    /// The priority of the collections that have another than 0: of two that are pulled from the start,
+    /// the higher one comes first.
+    pub priorities: BTreeMap<String, i32>,
     /// At most this many changes.
     pub limit: u32,
 }
@@ -307,14 +315,18 @@ pub struct PullPage {
     pub epoch: Option<String>,
     /// The epoch before, and the last change number both have.
     pub branch: Option<(String, i64)>,
-    /// In commit order.
+    /// In commit order, but for older records of a pull from the start: a backend may bring the latest of
+    /// those first.
     pub changes: Vec<RemoteChange>,
     /// The cursors after this page.
     pub cursors: Vec<(String, String)>,
+    /// How many changes of a collection are left after this page, where the backend knows.
+    pub left: Vec<(String, u64)>,
     /// Whether another page is ready.
     pub has_more: bool,
     /// Collections for which this page, and those after it until there are no more, hold everything
-    /// there is, although a cursor was given: a snapshot, or a cursor the backend has forgotten.
+    /// there is, although a cursor was given: a snapshot, or a cursor the backend has forgotten. Named in
+    /// the first of these pages only.
     /// Clean records that do not come again are then removed.
     pub whole: Vec<String>,
     /// How many changes are left, where the backend knows.

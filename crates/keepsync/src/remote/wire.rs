@@ -36,8 +36,10 @@ fn sync_item(item: PushItem) -> Option<SyncItem> {
         data,
         version: item.base_version,
         base_op: item.base_op,
+        base_id: item.base_id,
         after: item.after,
         replaces: item.replaces,
+        earlier: item.earlier,
         timestamp: item.created_at,
         hlc: item.hlc,
     })
@@ -48,6 +50,8 @@ pub fn pull_request(request: &PullRequest) -> keepsync_wire::PullRequest {
     let cursor = |(collection, cursor): &(String, Option<String>)| Cursor {
         collection: collection.clone(),
         cursor: cursor.clone(),
+        priority: request.priorities.get(collection).copied().unwrap_or(0),
+        remaining: None,
     };
     keepsync_wire::PullRequest {
         user_id: request.account.clone(),
@@ -81,7 +85,10 @@ pub fn pull_page(response: PullResponse) -> Option<PullPage> {
             version: version(change.current)?,
         })
     });
+    let left = response.cursors.iter();
+    let left = left.filter_map(|moved| Some((moved.collection.clone(), moved.remaining?)));
     Some(PullPage {
+        left: left.collect(),
         epoch: Some(response.epoch).filter(|epoch| !epoch.is_empty()),
         branch: response.branch.map(|branch| (branch.parent, branch.change)),
         changes: changes.collect::<Option<_>>()?,

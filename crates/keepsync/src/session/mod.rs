@@ -368,6 +368,7 @@ pub(crate) fn defend(write: &mut Write<'_>, row: &mut Row, device_id: &str) -> R
         kind: Kind::Update,
         body: row.body.clone(),
         base_version: row.version,
+        base_id: row.base_id,
         hlc: row.hlc,
         priority: collection.priority,
         held: false,

@@ -7,8 +7,9 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    drain::{Answer, Drain, Event, Instruction, Report, Request, Snapshot, Trigger},
+    drain::{Answer, Drain, Event, Instruction, Report, Request, Snapshot, StepDone, Trigger},
     env::{self, Env, Ticks},
+    error::Error,
     remote::{Fault, Remote, Token, TokenFault, Tokens},
 };
 use std::{collections::VecDeque, future::Future, pin::Pin, sync::Arc, time::Duration};
@@ -47,7 +48,7 @@ struct Answered {
 impl Drainer {
     /// Runs until every sender of commands is gone.
     pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
-        let mut waiting: Vec<oneshot::Sender<Report>> = Vec::new();
+        let mut waiting: Vec<(Trigger, oneshot::Sender<Report>)> = Vec::new();
         let mut open: Option<Open> = None;
         let mut timer: Option<u64> = None;
         let mut used: Option<Token> = None;
@@ -56,29 +57,35 @@ impl Drainer {
         loop {
             while let Some(event) = events.pop_front() {
                 let now = self.ticks.now(&*self.env);
-                for instruction in self.drain.handle(event, now, env::unit(self.env.random())) {
-                    match instruction {
-                        Instruction::Step(step) => events.push_back(Event::Stepped(self.writer.step(step).await)),
-                        Instruction::Request { request, what } => open = Some(self.ask(request, what, used.clone())),
-                        Instruction::Abandon => open = None,
-                        Instruction::Timer(at) => timer = at,
-                        Instruction::Finished(report) => {
-                            // A pass that only sent what was just written is not what was asked for.
-                            if report.trigger != Some(Trigger::Write) {
-                                for caller in waiting.drain(..) {
-                                    // A caller that has gone away needs no answer.
-                                    let _ = caller.send(report.clone());
-                                }
-                            }
-                        }
-                    }
-                }
+                let instructions = self.drain.handle(event, now, env::unit(self.env.random()));
+                // Before anybody is told that a pass is over: who asks then gets the status after it.
                 self.snapshot.send_if_modified(|snapshot| {
                     let changed = *snapshot != self.drain.snapshot();
                     *snapshot = self.drain.snapshot();
                     changed
                 });
                 self.hub.touch(Subject::Status);
+                for instruction in instructions {
+                    match instruction {
+                        Instruction::Step(step) => match self.writer.step(step).await {
+                            // Whoever waits is told by the end of this.
+                            StepDone::Failed { code } if code == Error::Closed.code() => return,
+                            done => events.push_back(Event::Stepped(done)),
+                        },
+                        Instruction::Request { request, what } => open = Some(self.ask(request, what, used.clone())),
+                        Instruction::Abandon => open = None,
+                        Instruction::Timer(at) => timer = at,
+                        Instruction::Finished(report) => {
+                            // A pass that only sent what was just written is not what was asked for.
+                            let only_pushed = report.trigger.is_some_and(Trigger::only_pushes);
+                            let asked = |(trigger, _): &mut (Trigger, _)| !only_pushed || trigger.only_pushes();
+                            for (_, caller) in waiting.extract_if(.., asked) {
+                                // A caller that has gone away needs no answer.
+                                let _ = caller.send(report.clone());
+                            }
+                        }
+                    }
+                }
             }
             tokio::select! {
                 biased;
@@ -86,7 +93,7 @@ impl Drainer {
                     None => return,
                     Some(Command::Event(event)) => events.push_back(event),
                     Some(Command::Sync(trigger, caller)) => {
-                        waiting.push(caller);
+                        waiting.push((trigger, caller));
                         events.push_back(Event::Wake(trigger));
                     }
                 },

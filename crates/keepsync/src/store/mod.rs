@@ -5,12 +5,15 @@
 //! [`Store::background`], which say so.
 
 mod calls;
+mod confirm;
 mod drainer;
+mod first_sync;
 mod hub;
 mod readers;
 mod watch;
 mod writer;
 
+pub use confirm::Confirmation;
 pub use watch::{Subscription, Watch};
 
 use crate::{
@@ -118,6 +121,7 @@ impl Store {
             .map(|path| Arc::new(Readers::new(path.to_owned(), shared.clone())));
         let (ticks, salvaged) = (db.ticks(), db.salvaged().cloned());
         let throttled_until: Option<i64> = db.read(|read| read.meta("throttled_until"))?;
+        let needs_first_sync = db.read(|read| Ok(!read.needs_first_sync()?.is_empty()))?;
         let writer = Writer::start(db, Arc::clone(&hub), readers.clone())?;
         let (commands, inbox) = mpsc::unbounded_channel();
         let (snapshot_out, snapshot) = latest::channel(Snapshot::default());
@@ -145,6 +149,7 @@ impl Store {
             };
             // The first commands of its life; its inbox is open.
             let _ = commands.send(Command::Event(Event::Active(true)));
+            let _ = commands.send(Command::Event(Event::NeedsFirstSync(needs_first_sync)));
             let _ = commands.send(Command::Event(Event::Wake(Trigger::Foreground)));
             runtime.spawn(drainer.run(inbox));
         }
@@ -222,7 +227,7 @@ impl Store {
     /// What `f` gives; [`Error::StorageFull`] and its like; [`Error::Closed`]. Then nothing happened.
     pub async fn write<T: Send + 'static>(
         &self,
-        f: impl FnOnce(&mut Write<'_>) -> Result<T> + Send + 'static,
+        f: impl FnMut(&mut Write<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         self.inner.writer.write(f).await
     }
@@ -297,14 +302,6 @@ impl Store {
         let commands = lock(&self.inner.commands);
         let sender = commands.as_ref().ok_or(Error::Closed)?;
         Ok(sender.send(command).is_ok())
-    }
-
-    /// Goes on without the first pull, where every missing collection allows it.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] naming a collection that does not allow it.
-    pub async fn continue_without_first_sync(&self) -> Result<()> {
-        self.write(crate::pull::continue_without_first_sync).await
     }
 
     /// What is going on.

@@ -7,6 +7,7 @@ use crate::{
     conflict::Conflict,
     drain::Status,
     error::{Error, Result},
+    first_sync::FirstSyncProgress,
     notice::Notice,
     queue::QueueCounts,
     record::{Page, Query, Record},
@@ -68,6 +69,15 @@ impl Watch<Status> {
             Source::Subject(Subject::Status),
             |store| async move { store.status().await },
         )
+    }
+}
+
+impl Watch<FirstSyncProgress> {
+    /// How far the first sync has come.
+    pub fn first_sync() -> Self {
+        Self::new(Source::Subject(Subject::Status), |store| async move {
+            store.first_sync().await
+        })
     }
 }
 

@@ -68,11 +68,11 @@ impl Writer {
     /// Runs `f` in a transaction that others may share.
     pub(super) async fn write<T: Send + 'static>(
         &self,
-        f: impl FnOnce(&mut Write<'_>) -> Result<T> + Send + 'static,
+        f: impl FnMut(&mut Write<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (answer, answered) = oneshot::channel();
         let job = Closure {
-            f: Some(f),
+            f,
             result: None,
             answer: Some(answer),
         };
@@ -100,7 +100,9 @@ impl Writer {
             pending.steps.push_back((step, answer));
         }
         self.wake.notify_one();
-        answered.await.unwrap_or(StepDone::Failed { code: "closed" })
+        answered.await.unwrap_or(StepDone::Failed {
+            code: Error::Closed.code(),
+        })
     }
 
     /// Takes no more work. What was accepted before is still done.
@@ -178,23 +180,23 @@ impl Writer {
 }
 
 struct Closure<F, T> {
-    f: Option<F>,
+    f: F,
     result: Option<Result<T>>,
     answer: Option<oneshot::Sender<Result<T>>>,
 }
 
 impl<F, T> Job for Closure<F, T>
 where
-    F: FnOnce(&mut Write<'_>) -> Result<T>,
+    F: FnMut(&mut Write<'_>) -> Result<T>,
 {
-    fn run(&mut self, write: &mut Write<'_>) -> bool {
-        let Some(f) = self.f.take() else { return false };
+    fn run(&mut self, write: &mut Write<'_>) -> Result<()> {
+        let f = &mut self.f;
         // The transaction is rolled back to before the job, so nothing half-done is seen.
         let result = catch_unwind(AssertUnwindSafe(|| f(write)))
             .unwrap_or_else(|_| Err(Error::Internal("a write panicked; nothing of it happened".to_owned())));
-        let ok = result.is_ok();
+        let ran = result.as_ref().map(|_| ()).map_err(Error::clone);
         self.result = Some(result);
-        ok
+        ran
     }
 
     fn finish(mut self: Box<Self>, commit: Result<()>) {

@@ -4,6 +4,8 @@
 --   account      the account the file belongs to            written once, on creation
 --   device_id    the installation that wrote last            on opening
 --   epoch        life of the server's data                   with a page or an answer
+--   journal_bytes   bytes of bodies in the journal           whenever that changes
+--   restored     1: not everything was pulled since it began  with a page that tells of a new epoch
 --   hlc          latest hybrid clock seen                    whenever an entry leaves the queue
 --   tick, tick_wall   monotone clock and its wall time       whenever a time on it is stored
 --   throttled_until   tick before which nothing is sent      with a "not so fast"
@@ -27,6 +29,7 @@ CREATE TABLE record (
   base_hlc    INTEGER,                     -- only for base > 1
   base_device TEXT,                        -- only for base > 1
   version     INTEGER NOT NULL DEFAULT 0,  -- of the base; 0 never confirmed
+  base_id     BLOB,                        -- operation that made that version, where known
   state       INTEGER NOT NULL,            -- 0 synced, 1 pending, 2 in conflict, 3 parked: the worst of its entries
   server_id   TEXT,
   created_at  INTEGER NOT NULL,            -- UTC ms
@@ -43,6 +46,7 @@ CREATE TABLE entry (
   seq            INTEGER PRIMARY KEY AUTOINCREMENT,
   op             BLOB NOT NULL,            -- operation id: the same on every attempt of this content
   replaces       BLOB,                     -- operation id that was refused and whose place this takes
+  earlier        BLOB,                     -- operation ids of this content that earlier epochs may have applied
   collection     TEXT NOT NULL,
   id             TEXT NOT NULL,
   lane           TEXT NOT NULL,            -- the parent's id, or its own
@@ -52,6 +56,7 @@ CREATE TABLE entry (
   base           INTEGER NOT NULL,         -- frozen base: 0 none, 1 the record's base, 2 base_body, 3 deleted
   base_body      TEXT,
   base_op        BLOB,                     -- went out chained on this operation
+  base_id        BLOB,                     -- operation that made base_version, where known
   hlc            INTEGER NOT NULL,
   priority       INTEGER NOT NULL,
   maybe_sent     INTEGER NOT NULL,         -- 1 once its first byte may have left; see flight
@@ -75,6 +80,7 @@ CREATE TABLE journal (
   n            INTEGER PRIMARY KEY,
   op           BLOB NOT NULL,
   replaces     BLOB,
+  earlier      BLOB,
   collection   TEXT NOT NULL,
   id           TEXT NOT NULL,
   lane         TEXT NOT NULL,
@@ -82,6 +88,7 @@ CREATE TABLE journal (
   body         TEXT,
   base_version INTEGER NOT NULL,
   base_op      BLOB,
+  base_id      BLOB,                       -- operation that made base_version, where known
   hlc          INTEGER NOT NULL,
   created_at   INTEGER NOT NULL,
   version      INTEGER NOT NULL,           -- it produced
@@ -115,6 +122,7 @@ CREATE TABLE conflict (
   local_at       INTEGER NOT NULL,
   remote_body    TEXT,
   remote_version INTEGER NOT NULL,
+  remote_op      BLOB,                     -- operation that made it, where known
   remote_hlc     INTEGER NOT NULL,
   remote_device  TEXT NOT NULL,
   remote_label   TEXT,
@@ -152,7 +160,9 @@ CREATE TABLE pull (
   generation INTEGER NOT NULL,             -- grows whenever the pull starts over; 0 the first
   complete   INTEGER NOT NULL,             -- 1: the head was reached in this generation
   first_done INTEGER NOT NULL,             -- 1: the head was reached once
-  waived     INTEGER NOT NULL DEFAULT 0    -- 1: the user went on without it
+  waived     INTEGER NOT NULL DEFAULT 0,   -- 1: the user went on without it
+  pulled     INTEGER NOT NULL DEFAULT 0,   -- changes that came in this generation, until it was complete
+  remaining  INTEGER                       -- changes still to come, where the backend tells
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE kv (
@@ -245,10 +255,10 @@ INSERT INTO conflict (n, collection, id, base_body, local_body, local_hlc, local
 INSERT INTO session (collection, id, children, started_at, scratch) VALUES
   ('plan', '0193487a-2000-7000-8000-000000000003', 'plan_set', 1763604600000, '{"rest":90,"typed":"82,"}');
 
-INSERT INTO pull (collection, cursor, generation, complete, first_done, waived) VALUES
-  ('exercise', '288', 1, 1, 1, 0),
-  ('workout', '311', 1, 1, 1, 0),
-  ('plan', NULL, 1, 0, 0, 1);
+INSERT INTO pull (collection, cursor, generation, complete, first_done, waived, pulled, remaining) VALUES
+  ('exercise', '288', 1, 1, 1, 0, 873, 0),
+  ('workout', '311', 1, 1, 1, 0, 41, 0),
+  ('plan', '311<120', 1, 0, 0, 1, 12, 30);
 
 INSERT INTO kv (key, value) VALUES ('theme', '"dark"'), ('last-screen', '{"tab":"log"}');
 
@@ -257,3 +267,8 @@ INSERT INTO counter (name, value) VALUES ('syncs', 12), ('items_sent', 31), ('pa
 INSERT INTO event (n, at, event, fields) VALUES
   (41, 1763604000000, 'sync_attempt', '{"device_id":"0193487a-1c00-7a2b-8c3d-4e5f60718293","items_count":2}'),
   (42, 1763604000000, 'sync_success', '{"duration_ms":180,"items_pulled":0,"items_synced":1}');
+
+UPDATE record SET base_id = x'0193487a3000700080000000000000b1' WHERE id = '0193487a-2000-7000-8000-000000000001';
+UPDATE entry SET base_id = x'0193487a3000700080000000000000b1', earlier = x'0193487a3000700080000000000000a0' WHERE seq = 7;
+UPDATE journal SET base_id = x'0193487a3000700080000000000000b2', earlier = x'0193487a3000700080000000000000a9' WHERE n = 3;
+UPDATE conflict SET remote_op = x'0193487a3000700080000000000000b1' WHERE n = 1;

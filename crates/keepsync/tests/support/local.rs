@@ -115,11 +115,12 @@ impl Busy {
     pub(crate) async fn new(store: &Store) -> Self {
         let (go, wait) = mpsc::channel::<()>();
         let (at_work, working) = tokio::sync::oneshot::channel();
+        let mut at_work = Some(at_work);
         let store = store.clone();
         let done = tokio::spawn(async move {
             store
                 .write(move |write| {
-                    at_work.send(()).unwrap();
+                    at_work.take().unwrap().send(()).unwrap();
                     wait.recv().unwrap();
                     kv::set(write, "busy", "was")
                 })

@@ -9,6 +9,7 @@
 //! after it, before the answers: all happened; the devices send again under the same operation ids and
 //! get the answers that were remembered.
 
+mod cursor;
 mod epoch;
 mod open;
 mod pull;

@@ -1,37 +1,34 @@
 //! A pull: one page, read from one state of the file.
 //!
-//! A cursor is `"{change}"`, or `"{change}.{horizon}"`: the horizon is the account's `purged` when the
-//! pull from the start began that this cursor continues. It can be continued if nothing was forgotten
-//! that it has not passed: the larger of its two numbers is at least `purged`. A pull from the start
-//! gets no record that a forgotten tombstone was for, so it need not fear those up to its horizon;
-//! without it, a pull that takes several pages below `purged` would start over at each. Once the change
-//! has passed the horizon, the horizon is dropped.
+//! 1. What was committed after the cursors, all collections together, in the order of the commits.
+//! 2. When nothing of that is left: the backfill of collections that are pulled from the start, those of
+//!    the highest priority first, the latest change first. See [`At`].
+//! 3. What does not fit is counted. Counting walks over an index and does not touch the rows.
 //!
-//! A cursor that cannot be continued, or that this server did not give, starts over from the beginning
-//! and its collection is named in `whole`. One of another epoch starts from the beginning too; the
-//! device knows by the epoch.
+//! A cursor that cannot be continued, or that this server did not give, starts over and its collection is
+//! named in `whole`. One of another epoch starts over too; the device knows by the epoch.
 
-use super::{epoch::Epoch, rows};
+use super::{cursor::At, epoch::Epoch, rows};
 use crate::storage::{Pull, StorageError};
 use keepsync_wire::{Branch, Change, Cursor, PullRequest, PullResponse};
 use rusqlite::{Connection, OptionalExtension, params};
-use std::collections::BTreeMap;
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
-/// All of it is in one index, so counting what is left does not touch the rows.
-const WALK: &str =
+/// All of it is in one index.
+const WALK_UP: &str =
     "SELECT change, collection, body IS NULL, rowid FROM record WHERE user = ?1 AND change > ?2 ORDER BY change";
+const WALK_DOWN: &str =
+    "SELECT change, collection, body IS NULL, rowid FROM record WHERE user = ?1 AND change < ?2 ORDER BY change DESC";
 
-/// How far a collection has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct At {
-    change: i64,
-    horizon: i64,
-}
-
-/// Where a collection goes on; `None`: from the start.
+/// A collection that was asked for.
 struct Asked {
-    from: Option<At>,
-    horizon: i64,
+    /// Where it stands; the start where no cursor was given, or none that can be continued.
+    at: At,
+    from_start: bool,
+    priority: i32,
 }
 
 #[derive(Debug, Default)]
@@ -51,27 +48,50 @@ pub(super) fn pull(
     let request = &pull.request;
     let account = account(conn, user)?;
     let same_epoch = request.epoch.as_ref().is_none_or(|asked| *asked == epoch.name);
-    let (asked, whole) = start(request, same_epoch, account.purged);
-    let page = page(conn, user, pull, &asked)?;
-    let end = page.last.filter(|_| page.left > 0).unwrap_or(account.head);
-    let moved = asked
-        .iter()
-        .filter(|(_, asked)| asked.from.is_none_or(|from| from.change < end));
-    let cursors = moved.map(|(collection, asked)| Cursor {
-        collection: (*collection).to_owned(),
-        cursor: Some(cursor(end, asked.horizon)),
-    });
+    let (asked, whole) = start(request, same_epoch, &account);
+    let mut page = Page {
+        conn,
+        user,
+        pull,
+        changes: Vec::new(),
+        bytes: 0,
+        left: BTreeMap::new(),
+    };
+    let (up, new_left) = page.upwards(&asked, account.head)?;
+    let below = page.downwards(&asked, new_left == 0)?;
+    let mut cursors = Vec::new();
+    for (&collection, asked) in &asked {
+        let at = At {
+            up: up.max(asked.at.up),
+            below: below.get(collection).copied(),
+        };
+        // Until the new is through, a pull from the start has not begun.
+        let moved = if asked.from_start {
+            new_left == 0
+        } else {
+            at != asked.at
+        };
+        if moved {
+            cursors.push(Cursor {
+                collection: collection.to_owned(),
+                cursor: Some(at.to_string()),
+                remaining: Some(page.left.get(collection).copied().unwrap_or(0)),
+                ..Cursor::default()
+            });
+        }
+    }
+    let left = page.left.values().sum();
     Ok(PullResponse {
         epoch: epoch.name.clone(),
         branch: epoch.parent.clone().map(|parent| Branch {
             parent,
             change: account.branch,
         }),
-        cursors: cursors.collect(),
+        cursors,
         changes: page.changes,
-        has_more: page.left > 0,
+        has_more: left > 0,
         whole,
-        remaining: Some(page.left),
+        remaining: Some(left),
         server_time: now_ms,
     })
 }
@@ -91,87 +111,128 @@ fn account(conn: &Connection, user: &str) -> Result<Account, StorageError> {
 }
 
 /// Where each collection goes on, and which start over although a cursor was given.
-fn start(request: &PullRequest, same_epoch: bool, purged: i64) -> (BTreeMap<&str, Asked>, Vec<String>) {
+fn start<'a>(request: &'a PullRequest, same_epoch: bool, account: &Account) -> (BTreeMap<&'a str, Asked>, Vec<String>) {
     let mut asked = BTreeMap::new();
     let mut whole = Vec::new();
     for wanted in &request.collections {
         let given = wanted.cursor.as_deref().filter(|_| same_epoch);
-        let from = given.and_then(parse).filter(|at| at.change.max(at.horizon) >= purged);
+        let from = given.and_then(At::parse).filter(|at| at.up >= account.purged);
         let name = wanted.collection.as_str();
         whole.retain(|already: &String| already != name);
         if given.is_some() && from.is_none() {
             whole.push(name.to_owned());
         }
-        let horizon = from.map_or(purged, |at| at.horizon);
-        asked.insert(name, Asked { from, horizon });
+        let collection = Asked {
+            at: from.unwrap_or(At::start(account.head)),
+            from_start: from.is_none(),
+            priority: wanted.priority,
+        };
+        asked.insert(name, collection);
     }
     (asked, whole)
 }
 
-fn parse(text: &str) -> Option<At> {
-    let (change, horizon) = match text.split_once('.') {
-        Some((change, horizon)) => (change, horizon.parse().ok()?),
-        None => (text, 0),
-    };
-    Some(At {
-        change: change.parse().ok()?,
-        horizon,
-    })
-}
-
-fn cursor(change: i64, horizon: i64) -> String {
-    if change < horizon {
-        format!("{change}.{horizon}")
-    } else {
-        change.to_string()
-    }
-}
-
-struct Page {
+struct Page<'a> {
+    conn: &'a Connection,
+    user: &'a str,
+    pull: &'a Pull,
     changes: Vec<Change>,
-    /// The change number of the last of them.
-    last: Option<i64>,
-    /// How many changes come after them.
-    left: u64,
+    bytes: usize,
+    /// What does not fit, of each collection.
+    left: BTreeMap<String, u64>,
 }
 
-/// The next changes of all collections that were asked for, in the order of their commits.
-fn page(conn: &Connection, user: &str, pull: &Pull, asked: &BTreeMap<&str, Asked>) -> Result<Page, StorageError> {
-    let mut page = Page {
-        changes: Vec::new(),
-        last: None,
-        left: 0,
-    };
-    let limit = pull.request.limit.max(1) as usize;
-    let mut bytes = 0;
-    let Some(lowest) = asked.values().map(|asked| asked.from.map_or(0, |at| at.change)).min() else {
-        return Ok(page);
-    };
-    let mut statement = conn.prepare_cached(WALK)?;
-    let mut rows = statement.query(params![user, lowest])?;
-    while let Some(row) = rows.next()? {
-        let change: i64 = row.get(0)?;
-        let Some(asked) = asked.get(row.get_ref(1)?.as_str().unwrap_or_default()) else {
-            continue;
-        };
-        if asked.from.is_some_and(|from| change <= from.change) {
-            continue;
-        }
-        let tombstone: bool = row.get(2)?;
-        let rowid: i64 = row.get(3)?;
-        if tombstone && asked.from.is_none() && !could_know(conn, user, &pull.request, rowid)? {
-            continue;
-        }
-        if page.changes.len() >= limit || bytes >= pull.page_bytes {
-            page.left += 1;
-            continue;
-        }
-        let read = read(conn, user, rowid)?;
-        bytes += rows::size(&read.current);
-        page.changes.push(read);
-        page.last = Some(change);
+impl Page<'_> {
+    fn has_room(&self) -> bool {
+        self.changes.len() < self.pull.request.limit.max(1) as usize && self.bytes < self.pull.page_bytes
     }
-    Ok(page)
+
+    fn give(&mut self, rowid: i64) -> Result<(), StorageError> {
+        let read = read(self.conn, self.user, rowid)?;
+        self.bytes += rows::size(&read.current);
+        self.changes.push(read);
+        Ok(())
+    }
+
+    fn leave(&mut self, collection: &str) {
+        match self.left.get_mut(collection) {
+            Some(left) => *left += 1,
+            None => {
+                self.left.insert(collection.to_owned(), 1);
+            }
+        }
+    }
+
+    /// What is new. Gives how far it came, and how much of it is left.
+    fn upwards(&mut self, asked: &BTreeMap<&str, Asked>, head: i64) -> Result<(i64, u64), StorageError> {
+        let lowest = asked.values().map(|asked| asked.at.up).min().unwrap_or(head);
+        let (mut last, mut left) = (lowest, 0);
+        let mut statement = self.conn.prepare_cached(WALK_UP)?;
+        let mut rows = statement.query(params![self.user, lowest])?;
+        while let Some(row) = rows.next()? {
+            let change: i64 = row.get(0)?;
+            let name = row.get_ref(1)?.as_str().unwrap_or_default();
+            if asked.get(name).is_none_or(|asked| change <= asked.at.up) {
+                continue;
+            }
+            // Once one is left, all after it are: the page's end is one number.
+            if left == 0 && self.has_room() {
+                self.give(row.get(3)?)?;
+                last = change;
+            } else {
+                self.leave(name);
+                left += 1;
+            }
+        }
+        Ok((if left == 0 { head } else { last }, left))
+    }
+
+    /// The backfill, if it is its turn. Gives, of each collection that is not through with it, where it
+    /// then is.
+    fn downwards<'a>(
+        &mut self,
+        asked: &BTreeMap<&'a str, Asked>,
+        mut its_turn: bool,
+    ) -> Result<BTreeMap<&'a str, i64>, StorageError> {
+        let mut below = BTreeMap::new();
+        let priorities: BTreeSet<Reverse<i32>> = asked.values().map(|asked| Reverse(asked.priority)).collect();
+        for Reverse(priority) in priorities {
+            let group: BTreeMap<&'a str, i64> = asked
+                .iter()
+                .filter(|(_, asked)| asked.priority == priority)
+                .filter_map(|(name, asked)| Some((*name, asked.at.below?)))
+                .collect();
+            let Some(&highest) = group.values().max() else {
+                continue;
+            };
+            let (mut lowest, mut left) = (highest, 0);
+            let mut statement = self.conn.prepare_cached(WALK_DOWN)?;
+            let mut rows = statement.query(params![self.user, highest])?;
+            while let Some(row) = rows.next()? {
+                let change: i64 = row.get(0)?;
+                let name = row.get_ref(1)?.as_str().unwrap_or_default();
+                if group.get(name).is_none_or(|&below| change >= below) {
+                    continue;
+                }
+                let (tombstone, rowid): (bool, i64) = (row.get(2)?, row.get(3)?);
+                if tombstone && !could_know(self.conn, self.user, &self.pull.request, rowid)? {
+                    continue;
+                }
+                if its_turn && left == 0 && self.has_room() {
+                    self.give(rowid)?;
+                    lowest = change;
+                } else {
+                    self.leave(name);
+                    left += 1;
+                }
+            }
+            if left > 0 {
+                its_turn = false;
+                below.extend(group.into_iter().map(|(name, at)| (name, at.min(lowest))));
+            }
+        }
+        Ok(below)
+    }
 }
 
 /// Whether the device may have the record that was deleted: it has pulled before, and may wait for the
@@ -209,26 +270,14 @@ mod tests {
     fn the_walk_over_changes_does_not_touch_the_rows() {
         let conn = Connection::open_in_memory().unwrap();
         conn.execute_batch(include_str!("0001.sql")).unwrap();
-        let plan: String = conn
-            .query_row(&format!("EXPLAIN QUERY PLAN {WALK}"), params!["ann", 1], |row| {
-                row.get(3)
-            })
-            .unwrap();
-        assert!(
-            plan.contains("COVERING INDEX record_change (user=? AND change>?)"),
-            "{plan}"
-        );
-    }
-
-    #[test]
-    fn a_cursor_drops_its_horizon_once_it_has_passed_it() {
-        for (change, horizon, text) in [(3, 0, "3"), (3, 12, "3.12"), (12, 12, "12"), (13, 12, "13")] {
-            assert_eq!(cursor(change, horizon), text);
-            let at = parse(text).unwrap();
-            assert_eq!((at.change, at.change.max(at.horizon)), (change, change.max(horizon)));
-        }
-        for other in ["", ".", "3.", ".3", "3.4.5", "x"] {
-            assert_eq!(parse(other), None, "{other}");
+        for (walk, bound) in [(WALK_UP, "change>?"), (WALK_DOWN, "change<?")] {
+            let plan: String = conn
+                .query_row(&format!("EXPLAIN QUERY PLAN {walk}"), params!["ann", 1], |row| {
+                    row.get(3)
+                })
+                .unwrap();
+            let expected = format!("COVERING INDEX record_change (user=? AND {bound})");
+            assert!(plan.contains(&expected), "{plan}");
         }
     }
 }

@@ -102,6 +102,14 @@ impl<'a> Account<'a> {
                 ..Facts::default()
             });
         }
+        for op in &item.earlier {
+            if let Some(earlier) = self.remembered(*op)? {
+                return Ok(Facts {
+                    earlier: Some(earlier),
+                    ..Facts::default()
+                });
+            }
+        }
         let mut after_applied = true;
         for op in &item.after {
             after_applied = after_applied && self.remembered(*op)?.is_some();
@@ -109,6 +117,7 @@ impl<'a> Account<'a> {
         let before = item.base_op.map(|op| self.remembered(op)).transpose()?;
         Ok(Facts {
             remembered: None,
+            earlier: None,
             after_applied,
             produced: before.flatten().map(|before| before.version),
             current: self.current(&item.entity_type, &item.entity_id)?,

@@ -7,6 +7,8 @@ PRAGMA application_id = 1263756406;
 --   account      the account the file belongs to            written once, on creation
 --   device_id    the installation that wrote last            on opening
 --   epoch        life of the server's data                   with a page or an answer
+--   journal_bytes   bytes of bodies in the journal           whenever that changes
+--   restored     1: not everything was pulled since it began  with a page that tells of a new epoch
 --   hlc          latest hybrid clock seen                    whenever an entry leaves the queue
 --   tick, tick_wall   monotone clock and its wall time       whenever a time on it is stored
 --   throttled_until   tick before which nothing is sent      with a "not so fast"
@@ -30,6 +32,7 @@ CREATE TABLE record (
   base_hlc    INTEGER,                     -- only for base > 1
   base_device TEXT,                        -- only for base > 1
   version     INTEGER NOT NULL DEFAULT 0,  -- of the base; 0 never confirmed
+  base_id     BLOB,                        -- operation that made that version, where known
   state       INTEGER NOT NULL,            -- 0 synced, 1 pending, 2 in conflict, 3 parked: the worst of its entries
   server_id   TEXT,
   created_at  INTEGER NOT NULL,            -- UTC ms
@@ -46,6 +49,7 @@ CREATE TABLE entry (
   seq            INTEGER PRIMARY KEY AUTOINCREMENT,
   op             BLOB NOT NULL,            -- operation id: the same on every attempt of this content
   replaces       BLOB,                     -- operation id that was refused and whose place this takes
+  earlier        BLOB,                     -- operation ids of this content that earlier epochs may have applied
   collection     TEXT NOT NULL,
   id             TEXT NOT NULL,
   lane           TEXT NOT NULL,            -- the parent's id, or its own
@@ -55,6 +59,7 @@ CREATE TABLE entry (
   base           INTEGER NOT NULL,         -- frozen base: 0 none, 1 the record's base, 2 base_body, 3 deleted
   base_body      TEXT,
   base_op        BLOB,                     -- went out chained on this operation
+  base_id        BLOB,                     -- operation that made base_version, where known
   hlc            INTEGER NOT NULL,
   priority       INTEGER NOT NULL,
   maybe_sent     INTEGER NOT NULL,         -- 1 once its first byte may have left; see flight
@@ -78,6 +83,7 @@ CREATE TABLE journal (
   n            INTEGER PRIMARY KEY,
   op           BLOB NOT NULL,
   replaces     BLOB,
+  earlier      BLOB,
   collection   TEXT NOT NULL,
   id           TEXT NOT NULL,
   lane         TEXT NOT NULL,
@@ -85,6 +91,7 @@ CREATE TABLE journal (
   body         TEXT,
   base_version INTEGER NOT NULL,
   base_op      BLOB,
+  base_id      BLOB,                       -- operation that made base_version, where known
   hlc          INTEGER NOT NULL,
   created_at   INTEGER NOT NULL,
   version      INTEGER NOT NULL,           -- it produced
@@ -118,6 +125,7 @@ CREATE TABLE conflict (
   local_at       INTEGER NOT NULL,
   remote_body    TEXT,
   remote_version INTEGER NOT NULL,
+  remote_op      BLOB,                     -- operation that made it, where known
   remote_hlc     INTEGER NOT NULL,
   remote_device  TEXT NOT NULL,
   remote_label   TEXT,
@@ -155,7 +163,9 @@ CREATE TABLE pull (
   generation INTEGER NOT NULL,             -- grows whenever the pull starts over; 0 the first
   complete   INTEGER NOT NULL,             -- 1: the head was reached in this generation
   first_done INTEGER NOT NULL,             -- 1: the head was reached once
-  waived     INTEGER NOT NULL DEFAULT 0    -- 1: the user went on without it
+  waived     INTEGER NOT NULL DEFAULT 0,   -- 1: the user went on without it
+  pulled     INTEGER NOT NULL DEFAULT 0,   -- changes that came in this generation, until it was complete
+  remaining  INTEGER                       -- changes still to come, where the backend tells
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE kv (

@@ -37,10 +37,10 @@ impl Drain {
             (Asking::Push(flight), Answer::Pushed(Err(fault))) => self.fault(Half::Push, Some(flight), &fault, at, out),
             (Asking::Probe(trigger), Answer::Probed(Ok(()))) => {
                 self.link = Link::Online;
-                let trigger = if trigger == Trigger::Timer {
-                    Trigger::NetworkBack
-                } else {
-                    trigger
+                // It is known by this answer that the network is back.
+                let trigger = match trigger {
+                    Trigger::Timer | Trigger::Confirm => Trigger::NetworkBack,
+                    other => other,
                 };
                 self.release_or_begin(trigger, at, out);
             }

@@ -7,9 +7,11 @@
 
 mod answers;
 mod pass;
+mod patience;
 mod wake;
 
 use pass::Pass;
+use patience::Patience;
 
 use super::{
     Backoff, Cancelled, Half, HalfResult, Report, Snapshot, Trigger,
@@ -33,6 +35,9 @@ pub enum Event {
     NetworkLost,
     /// The app came to the foreground, or left it: the interval timer runs while it is active.
     Active(bool),
+    /// Whether the app needs a collection that has never been pulled whole: on opening, and when the user
+    /// goes on without it.
+    NeedsFirstSync(bool),
     /// The timer that was asked for fired.
     Timer,
     /// Whoever drains wants it to stop.
@@ -151,9 +156,13 @@ pub struct Drain {
     /// A pass was ended or refused by that floor, and is made up for once the floor has passed: what it
     /// left has no time of its own.
     owed: bool,
+    /// Who was refused meanwhile, if what they let go has not been let go yet.
+    owed_to: Option<Trigger>,
     pull_backoff: Backoff,
     push_backoff: Backoff,
     batch_count: usize,
+    /// The disk was full in this pass: batches do not grow in it.
+    tight: bool,
     page: u32,
     requests: u64,
     fresh_writes: bool,
@@ -164,6 +173,7 @@ pub struct Drain {
     released_at: Option<u64>,
     joined: Option<Trigger>,
     last_synced_at: Option<i64>,
+    first_sync: Patience,
 }
 
 impl Drain {
@@ -171,6 +181,7 @@ impl Drain {
     pub fn new(settings: Settings, rules: Rules, capabilities: Capabilities, throttled_until: u64) -> Self {
         Self {
             batch_count: settings.batch_count.max(1),
+            tight: false,
             page: settings.pull_page.max(1),
             rules,
             capabilities,
@@ -184,6 +195,7 @@ impl Drain {
             backend_suspect: false,
             throttled_until,
             owed: false,
+            owed_to: None,
             pull_backoff: Backoff::default(),
             push_backoff: Backoff::default(),
             requests: 0,
@@ -195,6 +207,7 @@ impl Drain {
             released_at: None,
             joined: None,
             last_synced_at: None,
+            first_sync: Patience::new(settings.first_sync_limit_ms),
             settings,
         }
     }
@@ -214,6 +227,7 @@ impl Drain {
                 self.active = active;
                 self.next_interval = active.then(|| now.tick_ms + self.settings.active_interval_ms);
             }
+            Event::NeedsFirstSync(needed) => self.first_sync.page_came(needed, now.tick_ms),
             Event::Timer => self.timer(at, &mut out),
             Event::Cancel => self.cancel(Cancelled::Caller, at, &mut out),
             Event::Stepped(done) => self.stepped(done, at, &mut out),
@@ -236,6 +250,7 @@ impl Drain {
                 .max(self.pull_backoff.until)
                 .max(self.push_backoff.until),
             next_due: self.next_due,
+            stalled: self.first_sync.is_stalled(),
             last_synced_at: self.last_synced_at,
         }
     }

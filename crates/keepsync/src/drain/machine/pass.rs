@@ -172,8 +172,10 @@ impl Drain {
                     has_more,
                     took_ms,
                     remaining,
+                    needs_first_sync,
                 },
             ) => {
+                self.first_sync.page_came(needs_first_sync, at.now.tick_ms);
                 self.page_applied(changes, has_more, took_ms, remaining, at, out);
             }
             (Storing::Schedule, StepDone::Scheduled(items)) => {
@@ -215,6 +217,11 @@ impl Drain {
 
     pub(super) fn storage_fault(&mut self, code: &'static str, finishing: bool, at: At, out: &mut Vec<Instruction>) {
         self.storage_failed = Some(code);
+        if code == "storage_full" {
+            // Fewer entries at once are fewer pages at once, for which there may be room.
+            self.batch_count = (self.batch_count / 2).max(1);
+            self.tight = true;
+        }
         self.cancelled = false;
         self.push_backoff.fail(
             &self.settings.backoff_schedule_ms,
@@ -335,7 +342,9 @@ impl Drain {
             }
         }
         pass.rejected.extend(settled.rejected);
-        self.batch_count = (self.batch_count * 2).min(self.settings.batch_count.max(1));
+        if !self.tight {
+            self.batch_count = (self.batch_count * 2).min(self.settings.batch_count.max(1));
+        }
         if std::mem::take(&mut self.cancelled) {
             return self.finish(at, out);
         }
@@ -375,6 +384,7 @@ impl Drain {
         at: At,
         out: &mut Vec<Instruction>,
     ) {
+        self.tight = false;
         let Some(mut pass) = self.pass.take() else { return };
         pass.report.parked = parked;
         pass.report.waiting = waiting;

@@ -25,6 +25,7 @@ struct Bench {
     released: Vec<Release>,
     steps: Vec<&'static str>,
     page_took_ms: u64,
+    needs_first_sync: bool,
     fail_step: Option<&'static str>,
 }
 
@@ -62,6 +63,7 @@ impl Bench {
             released: Vec::new(),
             steps: Vec::new(),
             page_took_ms: 1,
+            needs_first_sync: false,
             fail_step: None,
         }
     }
@@ -129,12 +131,14 @@ impl Bench {
                 epoch: None,
                 cursors: vec![("workout".to_owned(), None)],
                 limit,
+                ..PullRequest::default()
             })),
             Step::ApplyPage(page) => StepDone::PageApplied {
                 changes: page.changes.len() as u64,
                 has_more: page.has_more,
                 took_ms: self.page_took_ms,
                 remaining: page.remaining,
+                needs_first_sync: self.needs_first_sync,
             },
             Step::Schedule => StepDone::Scheduled(self.queue.clone()),
             Step::Claim(seqs) => {
@@ -267,8 +271,10 @@ fn push_item(seq: i64) -> PushItem {
         body: Some("{}".to_owned()),
         base_version: 0,
         base_op: None,
+        base_id: None,
         after: Vec::new(),
         replaces: None,
+        earlier: Vec::new(),
         created_at: 0,
         hlc: Hlc::default(),
         server_id: None,
@@ -485,6 +491,30 @@ fn what_was_throttled_goes_when_the_floor_has_passed_though_nobody_asks() {
         bench.all_well(asked);
         assert!(bench.queue.is_empty());
         assert_eq!(bench.timer, None, "and that was all of it");
+    }
+}
+
+#[test]
+fn what_a_throttled_trigger_would_have_let_go_is_let_go_when_the_floor_has_passed() {
+    let cases = [
+        (vec![Trigger::NetworkBack], Some(Release::Exhausted)),
+        (vec![Trigger::Foreground, Trigger::User], Some(Release::Waiting)),
+        (vec![Trigger::User, Trigger::NetworkBack], Some(Release::Waiting)),
+        (vec![Trigger::SessionCompleted], None),
+    ];
+    for (triggers, release) in cases {
+        let mut bench = Bench::new(settings());
+        bench.drain = Drain::new(settings(), Rules::default(), ALL, 100_000);
+        bench.write(1);
+        bench.queue[0].next_tick = crate::queue::NEVER;
+        for trigger in triggers {
+            assert!(bench.wake(trigger).is_none());
+        }
+        let asked = bench.after(90_000);
+        bench.all_well(asked);
+        assert_eq!(bench.released, release.as_slice());
+        assert_eq!(bench.queue.is_empty(), release.is_some());
+        assert!(bench.after(1_000).is_none(), "once");
     }
 }
 
@@ -846,6 +876,29 @@ fn a_failing_disk_ends_the_pass_and_leaves_the_remote_alone() {
 }
 
 #[test]
+fn a_full_disk_makes_batches_smaller_until_their_steps_fit() {
+    let mut bench = Bench::new(settings());
+    bench.pulls = false;
+    bench.write(300);
+    for step in ["claim", "settle"] {
+        bench.fail_step = Some(step);
+        if let Some((request, what)) = bench.wake(Trigger::User) {
+            assert!(bench.answer(request, well(&what)).is_none());
+        }
+    }
+    bench.fail_step = None;
+    let asked = bench.wake(Trigger::User);
+    assert_eq!(
+        bench.all_well(asked),
+        [50, 50, 50, 50, 50, 50],
+        "they do not grow in this pass"
+    );
+    bench.write(300);
+    let asked = bench.wake(Trigger::User);
+    assert_eq!(bench.all_well(asked), [50, 100, 150], "and grow again in the next");
+}
+
+#[test]
 fn pages_that_hold_the_writer_too_long_shrink() {
     let mut bench = Bench::new(settings());
     bench.page_took_ms = 50;
@@ -913,4 +966,77 @@ fn without_batches_each_request_carries_one() {
     let asked = bench.wake(Trigger::User);
     assert_eq!(bench.all_well(asked), [1, 1, 1]);
     assert_eq!(bench.last().pull, HalfResult::Worked);
+}
+
+#[test]
+fn a_first_sync_is_stalled_when_no_page_came_for_its_time_and_no_longer_when_one_comes() {
+    let mut bench = Bench::new(settings());
+    bench.needs_first_sync = true;
+    bench.feed(Event::NeedsFirstSync(true));
+    let limit = bench.drain.settings.first_sync_limit_ms;
+    let stalled = |bench: &Bench| bench.drain.snapshot().is_stalled();
+    // The request hangs; the timer is set all the same.
+    let (request, _) = bench.wake(Trigger::Timer).unwrap();
+    assert_eq!(bench.timer, Some(bench.now.tick_ms + limit));
+    bench.after(limit - 1);
+    assert!(!stalled(&bench));
+    bench.after(1);
+    assert!(stalled(&bench));
+    assert_eq!(bench.timer, None, "it is told once");
+    // A jump of the wall clock is not time.
+    let page = |has_more| {
+        Answer::Pulled(Ok(PullPage {
+            has_more,
+            ..PullPage::default()
+        }))
+    };
+    let (request, _) = bench.answer(request, page(true)).unwrap();
+    assert!(!stalled(&bench));
+    bench.now.wall_ms += 1_000_000_000;
+    bench.feed(Event::Timer);
+    assert!(!stalled(&bench));
+    bench.after(limit);
+    assert!(stalled(&bench));
+    // What ends it is not an attempt by itself, but the user's.
+    bench.feed(Event::Cancel);
+    bench.wake(Trigger::Timer);
+    assert!(stalled(&bench));
+    bench.feed(Event::Cancel);
+    let (next, _) = bench.wake(Trigger::User).unwrap();
+    assert!(!stalled(&bench) && next > request);
+    bench.needs_first_sync = false;
+    bench.answer(next, page(false));
+    bench.after(2 * limit);
+    assert!(!stalled(&bench), "it is through");
+}
+
+#[test]
+fn a_write_that_is_waited_for_goes_out_at_once_and_alone() {
+    let mut bench = Bench::new(settings());
+    bench.write(1);
+    let asked = bench.wake(Trigger::Confirm);
+    assert_eq!(kind(&asked), "push", "no delay, no pull before it");
+    // Who asks for the whole meanwhile gets the whole.
+    assert!(bench.wake(Trigger::User).is_none());
+    let (request, what) = asked.unwrap();
+    let asked = bench.answer(request, well(&what));
+    assert_eq!(kind(&asked), "pull");
+    bench.all_well(asked);
+    assert_eq!(bench.last().trigger, Some(Trigger::User));
+
+    // Offline it is found out at once, and a network that is back is more than a push.
+    let (request, _) = bench.wake(Trigger::User).unwrap();
+    bench.answer(request, Answer::Pulled(Err(Fault::Offline)));
+    let (probe, what) = bench.wake(Trigger::Confirm).unwrap();
+    assert!(matches!(what, Request::Probe));
+    assert!(bench.wake(Trigger::User).is_none());
+    let asked = bench.answer(probe, Answer::Probed(Err(Fault::Offline)));
+    assert_eq!(bench.last().push, HalfResult::Failed("offline"));
+    let (probe, what) = asked.expect("the user's question is not answered with that");
+    assert!(matches!(what, Request::Probe));
+    bench.answer(probe, Answer::Probed(Err(Fault::Offline)));
+    assert_eq!(bench.last().trigger, Some(Trigger::User));
+    let (probe, _) = bench.wake(Trigger::Confirm).unwrap();
+    let asked = bench.answer(probe, Answer::Probed(Ok(())));
+    assert_eq!(kind(&asked), "pull");
 }

@@ -6,22 +6,21 @@ impl Drain {
     pub(super) fn wake(&mut self, trigger: Trigger, at: At, out: &mut Vec<Instruction>) {
         if matches!(trigger, Trigger::User | Trigger::SignedIn) {
             self.sign_in_needed = false;
+            self.first_sync.begin_again(at.now.tick_ms);
         }
-        let by_call = matches!(trigger, Trigger::User | Trigger::Background { .. });
+        let by_call = matches!(trigger, Trigger::User | Trigger::Background { .. } | Trigger::Confirm);
         if !self.settings.automatic && !by_call {
             return;
         }
         if self.is_busy() {
             match trigger {
-                Trigger::Write => self.fresh_writes = true,
+                Trigger::Write | Trigger::Confirm => self.fresh_writes = true,
                 // A tap also lets go what waits for its time, which this pass has not done.
                 Trigger::User if self.pass.as_ref().is_some_and(|pass| pass.trigger != Trigger::User) => {
                     self.joined = Some(trigger);
                 }
                 // A pass that only pushes does not answer a question about the whole.
-                _ if self.pass.as_ref().is_some_and(|pass| pass.trigger == Trigger::Write) => {
-                    self.joined = Some(trigger)
-                }
+                _ if self.only_pushes() => self.joined = Some(trigger),
                 _ => {}
             }
             return;
@@ -32,7 +31,14 @@ impl Drain {
             return;
         }
         if let Some(refusal) = self.refusal(trigger, at) {
-            self.owed |= self.throttled_until > at.now.tick_ms;
+            if self.throttled_until > at.now.tick_ms {
+                self.owed = true;
+                self.owed_to = match trigger {
+                    Trigger::User => Some(trigger),
+                    Trigger::NetworkBack | Trigger::Foreground => self.owed_to.or(Some(trigger)),
+                    _ => self.owed_to,
+                };
+            }
             out.push(Instruction::Finished(refusal));
             return;
         }
@@ -40,6 +46,16 @@ impl Drain {
             return self.probe(trigger, out);
         }
         self.release_or_begin(trigger, at, out);
+    }
+
+    /// Whether what is under way will end without a pull.
+    fn only_pushes(&self) -> bool {
+        let trigger = match (&self.pass, &self.phase) {
+            (Some(pass), _) => Some(pass.trigger),
+            (None, Phase::Asking(_, Asking::Probe(trigger))) => Some(*trigger),
+            _ => None,
+        };
+        trigger.is_some_and(Trigger::only_pushes)
     }
 
     /// Why a drain cannot start now, whoever asks.
@@ -83,8 +99,7 @@ impl Drain {
 
     pub(super) fn begin(&mut self, trigger: Trigger, at: At) {
         let wanted: &[Half] = match (trigger, self.settings.order) {
-            // What was just written goes out; what others wrote can wait for the next whole pass.
-            (Trigger::Write, _) => &[Half::Push],
+            (trigger, _) if trigger.only_pushes() => &[Half::Push],
             (_, Order::PullThenPush) => &[Half::Pull, Half::Push],
             (_, Order::PushThenPull) => &[Half::Push, Half::Pull],
         };
@@ -106,6 +121,7 @@ impl Drain {
         self.cancelled = false;
         self.fresh_writes = false;
         self.owed = false;
+        self.owed_to = None;
         self.write_due = None;
         self.pass = Some(Pass {
             trigger,
@@ -141,6 +157,13 @@ impl Drain {
     // Timers.
 
     pub(super) fn next_timer(&self) -> Option<u64> {
+        [self.next_pass_timer(), self.first_sync.due()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn next_pass_timer(&self) -> Option<u64> {
         if let Some(pass) = &self.pass {
             return pass.deadline;
         }
@@ -169,13 +192,14 @@ impl Drain {
     }
 
     pub(super) fn timer(&mut self, at: At, out: &mut Vec<Instruction>) {
+        self.first_sync.look(at.now.tick_ms);
         if let Some(pass) = &self.pass {
             if pass.deadline.is_some_and(|deadline| at.now.tick_ms >= deadline) {
                 self.cancel(Cancelled::Budget, at, out);
             }
             return;
         }
-        if self.is_busy() || self.next_timer().is_none_or(|due| at.now.tick_ms < due) {
+        if self.is_busy() || self.next_pass_timer().is_none_or(|due| at.now.tick_ms < due) {
             return;
         }
         if self.link == Link::Offline {
@@ -184,7 +208,12 @@ impl Drain {
         let due = |tick: Option<u64>| tick.is_some_and(|tick| tick <= at.now.tick_ms);
         let only_writes = due(self.write_due) && !due(self.next_interval) && !self.owed && self.pull_backoff.until == 0;
         self.next_due = None;
-        self.release_or_begin(if only_writes { Trigger::Write } else { Trigger::Timer }, at, out);
+        let trigger = match self.owed_to {
+            _ if only_writes => Trigger::Write,
+            Some(refused) => refused,
+            None => Trigger::Timer,
+        };
+        self.release_or_begin(trigger, at, out);
     }
 
     pub(super) fn cancel(&mut self, why: Cancelled, at: At, out: &mut Vec<Instruction>) {

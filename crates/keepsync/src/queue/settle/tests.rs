@@ -185,7 +185,7 @@ const STORIES: [(&str, Story); 9] = [
             }],
             ..PullPage::default()
         };
-        db.write(|write| crate::pull::apply(write, page)).unwrap();
+        db.write(|write| crate::pull::apply(write, &page)).unwrap();
         batch
     }),
     ("a parked write before it", behind_a_parked_one),

@@ -32,6 +32,7 @@ fn asked_page() -> PullRequest {
         epoch: None,
         cursors: vec![("sets".to_owned(), Some("7".to_owned()))],
         limit: 10,
+        ..PullRequest::default()
     }
 }
 

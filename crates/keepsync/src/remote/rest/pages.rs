@@ -109,6 +109,7 @@ mod tests {
                 .map(|(name, cursor)| ((*name).to_owned(), cursor.map(str::to_owned)))
                 .collect(),
             limit: 10,
+            ..PullRequest::default()
         }
     }
 

@@ -1,0 +1,126 @@
+//! What happens when the disk is full.
+//!
+//! 1. A write found no room; nothing of it happened.
+//! 2. The reserve, a file beside the database, is removed. What follows needs a little of the log.
+//! 3. Where the file has few unused pages left, the oldest part of the journal goes in a transaction of its
+//!    own, or, where there is no journal, of the history. The pages it was on are used again.
+//! 4. The log is moved into the file and cut, which gives its room back.
+//! 5. The write is tried once more.
+//! 6. The log is moved and cut again, and the reserve is made again as far as there is room.
+//!
+//! A write of the user that finds nothing to prune and no unused pages does not get as far as 2: the reserve
+//! stays for the drain, whose steps may always use it. They take writes out of the queue, also when nothing
+//! can be put in. Stopped anywhere: the reserve may be missing until the file is opened again or a write
+//! finds no room, and what was pruned is gone.
+
+use super::{Db, Durability, beside, harden};
+use crate::{error::Result, journal, record};
+use rusqlite::{Connection, params};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Size of the reserve in bytes: some hundred pages in the log, and what the file may grow by meanwhile. The
+/// drain sends less at once until its steps fit.
+const RESERVE: usize = 512 * 1024;
+/// Unused pages in the file that make pruning needless: the room is wanting elsewhere.
+const SPARE_PAGES: i64 = 64;
+/// Bytes of bodies that go at once.
+const CHUNK: i64 = 1024 * 1024;
+
+/// For whom room is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// A write of the app.
+    Write,
+    /// A step of the drain.
+    Drain,
+}
+
+impl Db {
+    /// Steps 2 to 4. False: there is nothing to be made room with.
+    pub(crate) fn make_room(&mut self, need: Need) -> bool {
+        let spare = spare_pages(&self.conn).unwrap_or(0) >= SPARE_PAGES;
+        let prunable = spare || self.read(|read| has_old(read.conn)).unwrap_or(false);
+        if need == Need::Write && !prunable {
+            return false;
+        }
+        self.give_reserve();
+        let pruned = !spare && prunable && self.prune_oldest();
+        self.cut_log();
+        spare || pruned || need == Need::Drain
+    }
+
+    /// Step 6.
+    pub(crate) fn close_ranks(&self) {
+        self.cut_log();
+        self.keep_reserve();
+    }
+
+    /// Makes the reserve if it is not there. Without room for it, or a place, there is none.
+    pub(super) fn keep_reserve(&self) {
+        let Some(reserve) = self.reserve().filter(|reserve| !reserve.exists()) else {
+            return;
+        };
+        if write_reserve(&reserve).is_err() {
+            // What there is of it would only be in the way.
+            let _ = std::fs::remove_file(&reserve);
+        }
+    }
+
+    fn give_reserve(&self) {
+        if let Some(reserve) = self.reserve() {
+            // It may be gone already.
+            let _ = std::fs::remove_file(reserve);
+        }
+    }
+
+    fn reserve(&self) -> Option<PathBuf> {
+        self.path().map(|path| beside(path, ".reserve"))
+    }
+
+    fn prune_oldest(&mut self) -> bool {
+        if self.begin(Durability::Full).is_err() {
+            return false;
+        }
+        let (pruned, _): (Result<bool>, _) = self
+            .with_write(|write| Ok(journal::prune_bytes(write, CHUNK)? || record::prune_history_bytes(write, CHUNK)?));
+        match pruned {
+            Ok(pruned) => self.commit(Durability::Full).is_ok() && pruned,
+            Err(_) => {
+                self.roll_back(Durability::Full);
+                false
+            }
+        }
+    }
+
+    /// As far as readers and the room for it allow; what stays is moved with a later one.
+    fn cut_log(&self) {
+        // Not for as long as a write would wait for another process.
+        let _ = self.conn.busy_timeout(Duration::from_millis(200));
+        let _ = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        let _ = self.conn.busy_timeout(harden::BUSY);
+    }
+}
+
+fn spare_pages(conn: &Connection) -> Result<i64> {
+    Ok(conn.query_row("PRAGMA freelist_count", [], |row| row.get(0))?)
+}
+
+fn has_old(conn: &Connection) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM journal) OR EXISTS (SELECT 1 FROM history)";
+    Ok(conn.query_row(sql, params![], |row| row.get(0))?)
+}
+
+/// Written out: a hole takes no room.
+fn write_reserve(path: &Path) -> Result<()> {
+    harden::create_private(path)?;
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::OpenOptions::new().write(true).open(path)?;
+        file.write_all(&[0; RESERVE])?;
+        file.sync_all()
+    };
+    write().map_err(|error| harden::io_error(&error))
+}
