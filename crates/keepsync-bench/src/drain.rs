@@ -177,6 +177,7 @@ fn request(rows: Vec<Queued>) -> Outcome<Vec<u8>> {
             earlier: Vec::new(),
             timestamp: row.created_at,
             hlc: Hlc::at(row.created_at),
+            clocks: None,
         })
     };
     let request = SyncRequest {

@@ -7,12 +7,15 @@ use keepsync::{
 };
 
 /// Their names, in the order in which a reader meets them.
-pub(crate) const NAMES: [&str; 7] = [
+pub(crate) const NAMES: [&str; 10] = [
     WORKOUT,
     SET_LOG,
+    "body_metric",
     "exercise",
     "progression",
     "recovery",
+    "session_log",
+    "tally",
     "user_profile",
     "volume",
 ];
@@ -33,14 +36,19 @@ pub(crate) fn collections() -> Result<Collections> {
         Collection::new(set_log, Policy::ClientWins)
             .child_of(parent, field)
             .priority(10),
+        // A weight and its unit are of one device; so are a record's weight and reps.
+        Collection::new(
+            "body_metric",
+            Policy::merge_fields([["weight", "unit"], ["max_weight", "max_reps"]]),
+        ),
         // Pulled by all, and written by whoever fills the library.
         Collection::new("exercise", Policy::ServerWins).announce_changes(),
         Collection::new("progression", Policy::Ask),
-        // Meant to be settled per muscle and by the greater value (`lww_per`, `merge_max`), which the
-        // core does not have yet; the later write stands until then.
-        Collection::new("recovery", Policy::LastWriteWins),
+        Collection::new("recovery", Policy::lww_per("day")),
+        Collection::new("session_log", Policy::latest_of("logged_at")),
+        Collection::new("tally", Policy::Counter),
         Collection::new("user_profile", Policy::LastWriteWins),
-        Collection::new("volume", Policy::LastWriteWins),
+        Collection::new("volume", Policy::merge_max("muscleGroups.*.sets")),
     ])
 }
 

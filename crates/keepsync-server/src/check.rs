@@ -48,6 +48,13 @@ fn shape(item: &SyncItem, limits: &Limits) -> Option<Refusal> {
     if item.earlier.len() > EARLIER {
         return refuse(code::VALIDATION, "earlier names more than 100 operations");
     }
+    if item
+        .clocks
+        .as_ref()
+        .is_some_and(|clocks| clocks.get().len() > limits.record_bytes)
+    {
+        return refuse(code::TOO_LARGE, "clocks is larger than this server takes");
+    }
     match (item.operation, &item.data) {
         (Operation::Delete, None) => None,
         (Operation::Delete, Some(_)) => refuse(code::VALIDATION, "data must be absent in a delete"),

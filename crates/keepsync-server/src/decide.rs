@@ -145,6 +145,7 @@ fn conflict(item: &SyncItem, current: Option<Version>) -> SyncResult {
         data: None,
         version: 0,
         hlc: Hlc::default(),
+        clocks: None,
         op_id: None,
         device_id: String::new(),
         device_label: None,

@@ -294,7 +294,18 @@ impl Pair {
                 .collect(),
             timestamp: self.now_ms,
             hlc: Hlc::at(self.now_ms),
+            clocks: self.clocks(),
         }
+    }
+
+    /// What the server does not look at and gives back as it came.
+    fn clocks(&mut self) -> Option<Box<RawValue>> {
+        let text = match self.rng.below(3) {
+            0 => return None,
+            1 => r#"{"/a":["1-0", "d"],"":["2-0","\u0065"]}"#,
+            _ => r#"{ "*" : 1e2 }"#,
+        };
+        RawValue::from_string(text.to_owned()).ok()
     }
 
     /// The same again, or with something changed that may or may not matter.
@@ -309,6 +320,7 @@ impl Pair {
             6 => item.hlc = Hlc::at(1),
             7 => item.after.push(Uuid::from_u128(5)),
             8 => item.entity_type = "note".to_owned(),
+            9 => item.clocks = self.clocks(),
             _ => {}
         }
         if item.operation != Operation::Delete && item.data.is_none() {

@@ -207,6 +207,7 @@ impl Story {
             earlier: Vec::new(),
             timestamp: 0,
             hlc: Hlc::at(5),
+            clocks: None,
         }
     }
 }

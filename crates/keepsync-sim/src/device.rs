@@ -180,6 +180,7 @@ impl Device {
             device_id: Some(self.id.clone()),
             collections,
             settings: self.settings.clone(),
+            resolvers: keepsync::conflict::Resolvers::default(),
             env,
         })?;
         let inspect = Inspector::open(db.path().ok_or("no file")?)?;

@@ -41,6 +41,8 @@ enum Wire {
     Pull(PullRequest),
     Probe,
     Refresh,
+    /// Not on the wire at all: no collection of the simulator has a resolver.
+    Resolve,
 }
 
 impl Wire {
@@ -50,6 +52,7 @@ impl Wire {
             Self::Pull(_) => "pull",
             Self::Probe => "probe",
             Self::Refresh => "refresh",
+            Self::Resolve => "resolve",
         }
     }
 
@@ -59,6 +62,7 @@ impl Wire {
             Self::Pull(_) => Answer::Pulled(Err(fault)),
             Self::Probe => Answer::Probed(Err(fault)),
             Self::Refresh => Answer::Refreshed(Err(TokenFault::Offline)),
+            Self::Resolve => Answer::Resolved(Err("no resolver here".to_owned())),
         }
     }
 }
@@ -83,6 +87,7 @@ impl World {
             Request::Pull(asked) => Wire::Pull(wire::pull_request(&asked)),
             Request::Probe => Wire::Probe,
             Request::Refresh => Wire::Refresh,
+            Request::Resolve(_) => Wire::Resolve,
         };
         let now = self.clock.now();
         let device = &mut self.devices[at];
@@ -226,6 +231,7 @@ impl World {
         Ok(match &envelope.wire {
             Wire::Probe => Answer::Probed(Ok(())),
             Wire::Refresh => Answer::Refreshed(self.refresh(envelope.device)),
+            Wire::Resolve => envelope.wire.failed(Fault::Offline),
             Wire::Pull(request) => match self.server.pull(envelope.user, request, self.clock.true_wall_ms()) {
                 Some(mut response) => {
                     if self.bug == Some(Bug::IgnoresBranch) {

@@ -235,6 +235,8 @@ fn name(step: &Step) -> String {
             }
             text
         }
+        Step::Unresolved => "looks for what a resolver is to decide".to_owned(),
+        Step::Resolve { asked, .. } => format!("applies what {} said", asked.resolver),
         Step::Schedule => "schedules".to_owned(),
         Step::Claim(seqs) => format!("claims {seqs:?}"),
         Step::Settle { flight, .. } => format!(
@@ -257,6 +259,8 @@ fn gist(answer: &Answer) -> String {
         Answer::Probed(Ok(())) | Answer::Refreshed(Ok(())) => "well".to_owned(),
         Answer::Pulled(Err(fault)) | Answer::Pushed(Err(fault)) | Answer::Probed(Err(fault)) => fault.code().to_owned(),
         Answer::Refreshed(Err(fault)) => fault.to_string(),
+        Answer::Resolved(Ok(_)) => "decided".to_owned(),
+        Answer::Resolved(Err(_)) => "not decided".to_owned(),
     }
 }
 

@@ -24,6 +24,7 @@ fn item(op: u128, id: &str, operation: Operation, version: i64, body: Option<&st
         earlier: Vec::new(),
         timestamp: 0,
         hlc: Hlc::at(1_000 + version),
+        clocks: None,
     }
 }
 

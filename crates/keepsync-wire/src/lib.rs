@@ -188,6 +188,11 @@ pub struct SyncItem {
     pub timestamp: i64,
     /// Hybrid logical clock of the write, see [`Hlc`].
     pub hlc: Hlc,
+    /// The clocks of the parts of the body that this write does not change: see [`Version::clocks`].
+    /// A device that builds its request anew may word them otherwise, so they are no part of what must
+    /// be the same when an operation id comes again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clocks: Option<Box<RawValue>>,
 }
 
 /// The answers to a [`SyncRequest`], in any order.
@@ -258,6 +263,11 @@ pub struct Version {
     pub version: i64,
     /// The writer's hybrid clock.
     pub hlc: Hlc,
+    /// [`SyncItem::clocks`] of that write: an object from unit to hybrid clock and device id, only where
+    /// they differ from this version's own. Opaque to the server, which keeps it with the version and
+    /// gives it back as it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clocks: Option<Box<RawValue>>,
     /// The operation that made this version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub op_id: Option<Uuid>,

@@ -2,7 +2,7 @@
 //! nothing has to be written per collection but its registration.
 
 use crate::{
-    conflict::Policy,
+    conflict::{Policy, check_policies},
     error::{Error, Result},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -237,12 +237,7 @@ impl Collections {
             if collection.first_sync != FirstSync::NotRequired && !collection.pulls() {
                 return Err(bad("it is never pulled, so a first sync would never end".to_owned()));
             }
-            let mut grouped = BTreeSet::new();
-            for field in collection.groups.iter().flat_map(|group| &group.fields) {
-                if !grouped.insert(field) {
-                    return Err(bad(format!("field {field:?} is in two groups")));
-                }
-            }
+            check_policies(&collection.policy, &collection.groups).map_err(bad)?;
             if by_name.insert(name.clone(), collection).is_some() {
                 return Err(bad("registered twice".to_owned()));
             }

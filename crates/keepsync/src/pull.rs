@@ -197,11 +197,11 @@ fn apply_one(write: &mut Write<'_>, change: &RemoteChange, generation: i64) -> R
         let path = parent.map(|parent| format!("$.{}", parent.field));
         static SQL: Lazy<&str> = Lazy::new(|| {
             "INSERT INTO record (collection, id, parent_id, body, hlc, device_id, base, version, state, server_id, created_at,
-             updated_at, synced_at, seen, base_id) VALUES (?1, ?2, iif(?3 IS NULL, NULL, json_extract(?4, ?3)), ?4, ?5, ?6, 1, ?7, 0,
-             ?8, ?9, ?10, ?11, ?12, ?13)
+             updated_at, synced_at, seen, base_id, clocks) VALUES (?1, ?2, iif(?3 IS NULL, NULL, json_extract(?4, ?3)), ?4, ?5, ?6,
+             1, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
              ON CONFLICT (collection, id) DO UPDATE SET body = excluded.body, hlc = excluded.hlc, device_id = excluded.device_id,
              version = excluded.version, server_id = coalesce(excluded.server_id, server_id), updated_at = excluded.updated_at,
-             synced_at = excluded.synced_at, seen = excluded.seen, base_id = excluded.base_id
+             synced_at = excluded.synced_at, seen = excluded.seen, base_id = excluded.base_id, clocks = excluded.clocks
              WHERE state = 0 AND (excluded.version > version OR seen < excluded.seen)"
         });
         let replaced = write.conn.prepare_cached(&SQL)?.execute(params![
@@ -218,6 +218,7 @@ fn apply_one(write: &mut Write<'_>, change: &RemoteChange, generation: i64) -> R
             write.now.wall_ms,
             generation,
             version.op.as_ref().map(Uuid::as_bytes),
+            version.kept_clocks(),
         ])?;
         if replaced > 0 {
             write.changes.record(&change.collection);
@@ -266,9 +267,9 @@ fn new_epoch(write: &mut Write<'_>, known: &str, epoch: &str, branch: Option<&(S
             .conn
             .prepare_cached(
                 "INSERT INTO entry (seq, op, replaces, collection, id, lane, kind, body, base_version, base, base_op, base_id, hlc,
-                 priority, maybe_sent, attempts, next_tick, state, created_at, earlier)
-                 SELECT n, op, replaces, collection, id, lane, kind, body, base_version, 0, base_op, base_id, hlc, ?2, 1, 0, 0,
-                 iif(EXISTS (SELECT 1 FROM entry other WHERE other.lane = journal.lane AND other.id = journal.id AND
+                 clocks, priority, maybe_sent, attempts, next_tick, state, created_at, earlier)
+                 SELECT n, op, replaces, collection, id, lane, kind, body, base_version, 0, base_op, base_id, hlc, clocks, ?2, 1, 0,
+                 0, iif(EXISTS (SELECT 1 FROM entry other WHERE other.lane = journal.lane AND other.id = journal.id AND
                  other.collection = journal.collection AND other.state = 2), 2, 0), created_at, earlier
                  FROM journal WHERE n = ?1",
             )?

@@ -84,6 +84,8 @@ pub struct Settings {
     pub wal_bytes: u64,
     /// Connections for reading.
     pub readers: usize,
+    /// How long the app's own resolver may take to decide a conflict.
+    pub resolver_ms: u64,
     /// What a person calls this device.
     pub device_label: Option<String>,
 }
@@ -135,6 +137,7 @@ impl Default for Settings {
             clock_ahead_ms: 24 * 60 * 60_000,
             wal_bytes: 8 * 1024 * 1024,
             readers: 3,
+            resolver_ms: 10_000,
             device_label: None,
         }
     }

@@ -79,6 +79,7 @@ fn item(n: u128, body: Option<&str>) -> PushItem {
         earlier: Vec::new(),
         created_at: 1_763_600_000_000,
         hlc: Hlc::at(1_763_600_000_000),
+        clocks: None,
         server_id: None,
     }
 }

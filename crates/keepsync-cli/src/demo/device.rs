@@ -123,6 +123,7 @@ async fn open(identity: Identity) -> Result<Store, Failure> {
             release_interval_ms: 200,
             ..Settings::default()
         },
+        resolvers: keepsync::conflict::Resolvers::default(),
         env: Arc::new(SystemEnv::default()),
     };
     Ok(Store::open(options, Some(backend)).await?)

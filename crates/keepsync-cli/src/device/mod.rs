@@ -82,6 +82,7 @@ async fn open(named: &Named, verb: &Verb) -> Result<Store, Failure> {
             device_label: named.place.label.clone(),
             ..Settings::default()
         },
+        resolvers: keepsync::conflict::Resolvers::default(),
         env: Arc::new(SystemEnv::default()),
     };
     let backend = match (verb, &named.place.server) {

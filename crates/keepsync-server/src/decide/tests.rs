@@ -16,6 +16,7 @@ fn item() -> SyncItem {
         earlier: Vec::new(),
         timestamp: 0,
         hlc: Hlc::default(),
+        clocks: None,
     }
 }
 
@@ -24,6 +25,7 @@ fn facts(version: i64) -> Facts {
         data: None,
         version,
         hlc: Hlc::default(),
+        clocks: None,
         op_id: None,
         device_id: String::new(),
         device_label: None,

@@ -178,6 +178,7 @@ pub fn item(op: u128, id: &str, operation: Operation, version: i64, body: Option
         earlier: Vec::new(),
         timestamp: 0,
         hlc: Hlc::at(1_000 + version),
+        clocks: None,
     }
 }
 

@@ -1,6 +1,12 @@
 //! Carries a plan out, in the transaction of the page or the answer that brought the version.
 
-use super::plan::{Action, Policy, Side, plan};
+use super::{
+    clocks::Clocks,
+    merge::Base as MadeOn,
+    plan::{Action, Side, plan},
+    policy::{Keeping, Policy, keeping},
+    stamp::{Stored, clocks_after},
+};
 use crate::{
     body::Body,
     db::Write,
@@ -86,12 +92,13 @@ pub(crate) fn meet(
     if fate_open {
         return record::settle_state(write, collection, id);
     }
+    // What is defended equals its base, and is an edit all the same.
+    let planned_on = if defended { &Base::None } else { &known_base };
+    let base_version = entries.first().map_or(0, |entry| entry.base_version);
     let action = match (&known_base, remote.version) {
         // The server has nothing of this id and never told us of anything: nobody wrote against us.
         (Base::None, 0) if remote.body.is_none() => Action::KeepLocal,
-        // What is defended equals its base, and is an edit all the same.
-        _ if defended => decide(write, collection, &Base::None, &local, remote)?,
-        _ => decide(write, collection, &known_base, &local, remote)?,
+        _ => decide(write, collection, (planned_on, base_version), &local, remote)?,
     };
     carry_out(write, action, local, row, entries, known_base, remote)?;
     record::settle_state(write, collection, id)
@@ -115,7 +122,13 @@ fn freeze(write: &mut Write<'_>, row: &Row, entries: &mut [Head]) -> Result<Base
     Ok(entries.first().map_or(frozen, |entry| entry.base.clone()))
 }
 
-fn decide(write: &Write<'_>, collection: &str, base: &Base, local: &Row, remote: &RemoteVersion) -> Result<Action> {
+fn decide(
+    write: &Write<'_>,
+    collection: &str,
+    (base, base_version): (&Base, i64),
+    local: &Row,
+    remote: &RemoteVersion,
+) -> Result<Action> {
     let parse = |text: Option<&str>| text.map(|text| Body::stored(text.to_owned()).object()).transpose();
     let (Ok(base_body), Ok(local_body), Ok(remote_body)) = (
         parse(if let Base::Body(body) = base { Some(body) } else { None }),
@@ -123,25 +136,54 @@ fn decide(write: &Write<'_>, collection: &str, base: &Base, local: &Row, remote:
         parse(remote.body.as_deref()),
     ) else {
         // JSON that no value can hold (a lone surrogate, a number out of range) is not compared, and
-        // must not stop the pull.
+        // must not stop the pull. Both versions stay in sight and the user decides; parked, a retry would
+        // only meet the same version again, with nobody asked which of the two it should be.
         return Ok(Action::Ask);
     };
     let (policy, groups) = match write.shared.collections.get(collection) {
-        Ok(registered) => (registered.policy, registered.groups.as_slice()),
+        Ok(registered) => (&registered.policy, registered.groups.as_slice()),
         // The app no longer registers it: nothing automatic may be decided.
-        Err(_) => (Policy::Ask, [].as_slice()),
+        Err(_) => (&Policy::Ask, [].as_slice()),
     };
+    let base = match (&base_body, base) {
+        (Some(body), _) => MadeOn::Body(body),
+        // Given again to a restored server: the journal keeps no bases.
+        (None, Base::None) if base_version > 0 => MadeOn::Unknown,
+        (None, _) => MadeOn::Apart,
+    };
+    let clocks = |text: &Option<String>, own| text.as_ref().map(|text| Clocks::parse(text, own));
+    let (our_clocks, their_clocks) = (clocks(&local.clocks, local.hlc), clocks(&remote.clocks, remote.hlc));
     let local = Side {
         body: local_body.as_ref(),
         hlc: local.hlc,
         device_id: &local.device_id,
+        clocks: our_clocks.as_ref(),
     };
     let remote = Side {
         body: remote_body.as_ref(),
         hlc: remote.hlc,
         device_id: &remote.device_id,
+        clocks: their_clocks.as_ref(),
     };
-    Ok(plan(policy, groups, base_body.as_ref(), local, remote))
+    Ok(plan(policy, groups, base, local, remote))
+}
+
+/// The clocks of a body that somebody chose over `remote`.
+pub(super) fn clocks_of_choice(
+    write: &Write<'_>,
+    collection: &str,
+    remote: &RemoteVersion,
+    body: &str,
+    hlc: Hlc,
+) -> Option<String> {
+    let before = Stored {
+        body: remote.body.as_deref(),
+        hlc: remote.hlc,
+        device_id: &remote.device_id,
+        clocks: remote.clocks.as_deref(),
+    };
+    let registered = write.shared.collections.get(collection).ok()?;
+    clocks_after(registered, &before, Some(body), (hlc, &write.shared.device_id))
 }
 
 fn carry_out(
@@ -188,18 +230,41 @@ fn carry_out(
             rebase(write, &entries, remote)?;
         }
         Action::Merge(merged) => {
-            lose_local(write)?;
-            lose_remote(write, "merged")?;
-            let body = Body::from(merged).into_string();
+            let same = |text: Option<&str>| {
+                let body = text.and_then(|text| Body::stored(text.to_owned()).object().ok());
+                body.as_ref() == Some(&merged.body)
+            };
+            // Where only clocks were merged, nothing is lost.
+            match (same(local.body.as_deref()), same(remote.body.as_deref())) {
+                (true, true) => {}
+                (true, false) => lose_remote(write, "lost_to_device")?,
+                (false, true) => lose_local(write)?,
+                (false, false) => {
+                    lose_local(write)?;
+                    lose_remote(write, "merged")?;
+                }
+            }
+            let body = Body::from(merged.body).into_string();
             let hlc = write.tick_hlc_after(Some(remote.hlc.max(local.hlc)));
-            replace(write, &entries, remote, Some(&body), hlc)?;
+            let registered = write.shared.collections.get(key.0)?;
+            let keeps = keeping(&registered.policy, &registered.groups) != Keeping::Nothing;
+            let clocks = merged.clocks.to_text().filter(|_| keeps);
+            replace(write, &entries, remote, (&body, clocks.as_deref()), hlc)?;
             row.body = Some(body);
+            row.clocks = clocks;
             row.hlc = hlc;
             row.device_id = write.shared.device_id.to_string();
             row.updated_at = write.now.wall_ms;
             row.store(write)?;
         }
-        Action::Ask => return open(write, &local, entries, &base, remote),
+        Action::Ask => return open(write, &local, entries, &base, remote, None),
+        Action::AskResolver => {
+            let resolver = match &write.shared.collections.get(key.0)?.policy {
+                Policy::Custom(name) => Some(name.as_str()),
+                _ => None,
+            };
+            return open(write, &local, entries, &base, remote, resolver);
+        }
     }
     close(write, key.0, key.1)
 }
@@ -241,7 +306,7 @@ pub(super) fn replace(
     write: &mut Write<'_>,
     entries: &[Head],
     remote: &RemoteVersion,
-    body: Option<&str>,
+    (body, clocks): (&str, Option<&str>),
     hlc: Hlc,
 ) -> Result<()> {
     let keep = entries
@@ -254,12 +319,12 @@ pub(super) fn replace(
     }
     let mut keep = keep;
     if !keep.kind.is_some_and(Kind::changes_state) {
-        keep.kind = Some(if body.is_some() { Kind::Update } else { Kind::Delete });
+        keep.kind = Some(Kind::Update);
     }
     keep.hlc = hlc;
     keep.earlier.clear();
     rebase(write, &[keep.clone()], remote)?;
-    queue::set_body(write, keep.seq, body)?;
+    queue::set_content(write, keep.seq, Some(body), clocks)?;
     write
         .conn
         .prepare_cached("UPDATE entry SET hlc = ?2 WHERE seq = ?1")?
@@ -267,7 +332,14 @@ pub(super) fn replace(
     Ok(())
 }
 
-fn open(write: &mut Write<'_>, local: &Row, entries: Vec<Head>, base: &Base, remote: &RemoteVersion) -> Result<()> {
+fn open(
+    write: &mut Write<'_>,
+    local: &Row,
+    entries: Vec<Head>,
+    base: &Base,
+    remote: &RemoteVersion,
+    resolver: Option<&str>,
+) -> Result<()> {
     let base_body = if let Base::Body(body) = base {
         Some(body.as_str())
     } else {
@@ -277,12 +349,12 @@ fn open(write: &mut Write<'_>, local: &Row, entries: Vec<Head>, base: &Base, rem
         .conn
         .prepare_cached(
             "INSERT INTO conflict (collection, id, base_body, local_body, local_hlc, local_at, remote_body, remote_version,
-             remote_hlc, remote_device, remote_label, remote_at, opened_at, remote_op)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+             remote_hlc, remote_device, remote_label, remote_at, opened_at, remote_op, resolver)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
              ON CONFLICT (collection, id) DO UPDATE SET local_body = excluded.local_body, local_hlc = excluded.local_hlc,
              local_at = excluded.local_at, remote_body = excluded.remote_body, remote_version = excluded.remote_version,
              remote_hlc = excluded.remote_hlc, remote_device = excluded.remote_device, remote_label = excluded.remote_label,
-             remote_at = excluded.remote_at, remote_op = excluded.remote_op",
+             remote_at = excluded.remote_at, remote_op = excluded.remote_op, resolver = excluded.resolver",
         )?
         .execute(params![
             local.collection,
@@ -299,9 +371,11 @@ fn open(write: &mut Write<'_>, local: &Row, entries: Vec<Head>, base: &Base, rem
             remote.updated_at,
             write.now.wall_ms,
             remote.op.as_ref().map(Uuid::as_bytes),
+            resolver,
         ])?;
     for mut entry in entries {
         entry.state = EntryState::Conflict;
+        entry.reason = entry.reason.filter(|reason| reason.code != "policy_failed");
         entry.store(write)?;
     }
     write.changes.conflicts = true;

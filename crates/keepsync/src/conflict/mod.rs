@@ -10,15 +10,31 @@
 //! 5. The user resolves the row ([`resolve`]); the resolution is a write whose base is the remote
 //!    version that was shown, and it can meet another version again.
 //!
+//! What the app decides itself waits as such a row too, for the app's resolver instead of the user
+//! (`resolver.rs`). What each policy does with which versions: `docs/conflicts.md`.
+//!
 //! Stopped anywhere before the commit: nothing of it happened, and the same page or answer comes
 //! again. An entry whose fate is open (it may have been applied without our knowing) is not planned
 //! on: its base is frozen, and its answer settles it.
 
 mod apply;
+mod clocks;
+mod merge;
 mod plan;
+mod policy;
 mod resolve;
+mod resolver;
+mod stamp;
 
-pub use plan::{Action, Policy, Side, plan};
+pub use clocks::{Clock, Clocks};
+pub use merge::Base;
+pub use plan::{Action, Merge, Side, plan};
+pub use policy::Policy;
 pub use resolve::{Conflict, Resolution, resolve};
+pub use resolver::{Answer, ConflictResolver, Resolvers, Unresolved, Verdict, consult};
+
+pub(crate) use policy::check as check_policies;
+pub(crate) use resolver::decided;
+pub(crate) use stamp::{Stored, clocks_after};
 
 pub(crate) use apply::{close_if_idle, meet, refresh_local};

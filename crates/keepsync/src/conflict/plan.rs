@@ -1,22 +1,23 @@
 //! How a conflict is settled. Pure.
+//!
+//! 1. `server_wins`, `client_wins`, `ask` and `custom` compare with what both were made on: who changed
+//!    nothing has no say.
+//! 2. The others compare clocks, unit by unit ([`merge`](super::merge)). What they come to is the same
+//!    in whatever order versions meet, because the clocks of what stands travel with it.
+//! 3. A deletion is a matter of the whole record: the later of deletion and edit stands, except where
+//!    the policy says whose word counts. Whether the record is there does not depend on the order; what
+//!    is in one that an edit brought back may, because a deletion says nothing of units.
+//!
+//! A backend that tells no clocks of units is compared with the base too: what is as in the base was not
+//! written there.
 
+use super::{
+    clocks::{Clock, Clocks, Times},
+    merge::{self, Base, Version},
+    policy::{Keeping, Policy, keeping},
+};
 use crate::{collection::FieldGroup, hlc::Hlc};
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
-
-/// How conflicts in a collection, or in a group of fields, are settled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Policy {
-    /// What the server has stands: reference data, program data.
-    ServerWins,
-    /// What was written here stands: what a lifter lifted is never overwritten. A pending edit also
-    /// beats a remote delete, whatever the clocks say.
-    ClientWins,
-    /// The later write stands, by hybrid logical clock and then by device id.
-    LastWriteWins,
-    /// The user decides; both versions are kept until then.
-    Ask,
-}
 
 /// One of the two versions that met.
 #[derive(Debug, Clone, Copy)]
@@ -27,11 +28,17 @@ pub struct Side<'a> {
     pub hlc: Hlc,
     /// The installation that wrote it; decides between equal clocks.
     pub device_id: &'a str,
+    /// The clocks of its units. `None`: not told, which only a remote version can be.
+    pub clocks: Option<&'a Clocks>,
 }
 
 impl Side<'_> {
-    fn later_than(&self, other: &Side<'_>) -> bool {
-        (self.hlc, self.device_id) > (other.hlc, other.device_id)
+    fn times(&self) -> Times {
+        let own = Clock {
+            hlc: self.hlc,
+            device_id: self.device_id.to_owned(),
+        };
+        Times::new(own, self.clocks.cloned().unwrap_or_default())
     }
 }
 
@@ -49,78 +56,104 @@ pub enum Action {
     /// The local version stands on top of the remote one, whose change is lost to it.
     LoseRemote,
     /// This body stands on top of the remote one; both sides have a part in it.
-    Merge(Map<String, Value>),
+    Merge(Merge),
     /// The user decides.
     Ask,
+    /// The app's resolver decides.
+    AskResolver,
 }
 
-/// Settles `local` against `remote`, which were both made on `base` (`None`: made apart).
+/// A body that both sides have a part in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Merge {
+    /// The body.
+    pub body: Map<String, Value>,
+    /// The clocks of all its units, so that it does not matter when and where it was put together.
+    pub clocks: Clocks,
+}
+
+/// Settles `local` against `remote`, which were both made on `base`.
 ///
 /// With field groups each group is settled by its own policy and what is left over by the
 /// collection's; a group that would ask makes the whole record ask. A deletion on either side is a
 /// matter of the whole record.
-pub fn plan(
-    policy: Policy,
-    groups: &[FieldGroup],
-    base: Option<&Map<String, Value>>,
-    local: Side<'_>,
-    remote: Side<'_>,
-) -> Action {
-    if local.body == remote.body {
-        return Action::Same;
+pub fn plan(policy: &Policy, groups: &[FieldGroup], base: Base<'_>, local: Side<'_>, remote: Side<'_>) -> Action {
+    // Told the clocks, nothing else is needed: equal bodies too are not the same if ours is the later
+    // write, because a third one in between has to lose to it.
+    let told = remote.clocks.is_some() && keeping(policy, groups) != Keeping::Nothing;
+    let unchanged = |side: &Side<'_>| base.body().is_some() && base.body() == side.body;
+    if !told {
+        if local.body == remote.body {
+            return Action::Same;
+        }
+        if unchanged(&remote) {
+            return Action::KeepLocal;
+        }
+        if unchanged(&local) {
+            return Action::TakeRemote;
+        }
     }
-    if let (Some(base), Some(remote_body)) = (base, remote.body)
-        && base == remote_body
-    {
-        return Action::KeepLocal;
-    }
-    if base.is_some() && base == local.body {
-        return Action::TakeRemote;
-    }
+    let (at, their_at) = (local.times(), remote.times());
+    let later = at.record() > their_at.record();
     let (Some(local_body), Some(remote_body)) = (local.body, remote.body) else {
-        return settle_delete(policy, &local, &remote);
+        return match (local.body, remote.body) {
+            // Unless nothing is there at all, the later deletion is told: an edit in between loses to it.
+            (None, None) if later && policy.goes_by_clocks() && remote.hlc > Hlc::default() => Action::KeepLocal,
+            (None, None) => Action::Same,
+            _ if !policy.goes_by_clocks() && unchanged(&remote) => Action::KeepLocal,
+            _ if !policy.goes_by_clocks() && unchanged(&local) => Action::TakeRemote,
+            _ => settle_delete(policy, local.body.is_some(), later),
+        };
     };
-    if groups.is_empty() {
-        return match settle(policy, &local, &remote) {
-            Winner::Local => Action::LoseRemote,
-            Winner::Remote => Action::LoseLocal,
-            Winner::User => Action::Ask,
+    if let (Policy::Custom(_), true) = (policy, groups.is_empty()) {
+        return Action::AskResolver;
+    }
+    let ours = Version {
+        body: local_body,
+        times: &at,
+    };
+    let theirs = Version {
+        body: remote_body,
+        times: &their_at,
+    };
+    let Some(merged) = merge::merge(policy, groups, base, &ours, &theirs, told) else {
+        return Action::Ask;
+    };
+    let record = at.record().max(their_at.record()).clone();
+    let by_clocks = |times: &Times| !told || merged.is_of(times, &record);
+    if merged.body == *remote_body && by_clocks(&their_at) {
+        return if local_body == remote_body {
+            Action::Same
+        } else if unchanged(&local) {
+            Action::TakeRemote
+        } else {
+            Action::LoseLocal
         };
     }
-    let empty = Map::new();
-    merge(
-        policy,
-        groups,
-        base.unwrap_or(&empty),
-        (local_body, &local),
-        (remote_body, &remote),
-    )
-}
-
-enum Winner {
-    Local,
-    Remote,
-    User,
-}
-
-fn settle(policy: Policy, local: &Side<'_>, remote: &Side<'_>) -> Winner {
-    match policy {
-        Policy::ServerWins => Winner::Remote,
-        Policy::ClientWins => Winner::Local,
-        Policy::LastWriteWins if local.later_than(remote) => Winner::Local,
-        Policy::LastWriteWins => Winner::Remote,
-        Policy::Ask => Winner::User,
+    if merged.body == *local_body && by_clocks(&at) {
+        return if unchanged(&remote) || local_body == remote_body {
+            Action::KeepLocal
+        } else {
+            Action::LoseRemote
+        };
     }
+    // At no moment of its own: it says of everything when it was written.
+    let never = Clock {
+        hlc: Hlc::default(),
+        device_id: String::new(),
+    };
+    let (body, clocks) = merged.clocks(&never, record);
+    Action::Merge(Merge { body, clocks })
 }
 
-/// Delete against edit. The later one wins, except where the policy says whose word counts.
-fn settle_delete(policy: Policy, local: &Side<'_>, remote: &Side<'_>) -> Action {
-    let local_edit = local.body.is_some();
+/// Delete against edit. The later one stands, except where the policy says whose word counts.
+fn settle_delete(policy: &Policy, local_edit: bool, later: bool) -> Action {
     let local_wins = match policy {
         Policy::Ask => return Action::Ask,
+        Policy::Custom(_) => return Action::AskResolver,
         Policy::ServerWins => false,
         Policy::ClientWins if local_edit => true,
-        Policy::ClientWins | Policy::LastWriteWins => local.later_than(remote),
+        _ => later,
     };
     if local_wins {
         Action::LoseRemote
@@ -129,193 +162,5 @@ fn settle_delete(policy: Policy, local: &Side<'_>, remote: &Side<'_>) -> Action 
     }
 }
 
-fn merge(
-    policy: Policy,
-    groups: &[FieldGroup],
-    base: &Map<String, Value>,
-    (local_body, local): (&Map<String, Value>, &Side<'_>),
-    (remote_body, remote): (&Map<String, Value>, &Side<'_>),
-) -> Action {
-    let grouped: BTreeSet<&str> = groups
-        .iter()
-        .flat_map(|group| &group.fields)
-        .map(String::as_str)
-        .collect();
-    let all: BTreeSet<&str> = local_body
-        .keys()
-        .chain(remote_body.keys())
-        .map(String::as_str)
-        .collect();
-    let left_over: BTreeSet<&str> = all.into_iter().filter(|field| !grouped.contains(field)).collect();
-    let parts = groups
-        .iter()
-        .map(|group| {
-            (
-                group.policy,
-                group.fields.iter().map(String::as_str).collect::<BTreeSet<_>>(),
-            )
-        })
-        .chain([(policy, left_over)]);
-    let mut merged = Map::new();
-    for (policy, fields) in parts {
-        let same =
-            |a: &Map<String, Value>, b: &Map<String, Value>| fields.iter().all(|field| a.get(*field) == b.get(*field));
-        let from = if same(remote_body, base) || same(local_body, remote_body) {
-            local_body
-        } else if same(local_body, base) {
-            remote_body
-        } else {
-            match settle(policy, local, remote) {
-                Winner::Local => local_body,
-                Winner::Remote => remote_body,
-                Winner::User => return Action::Ask,
-            }
-        };
-        for field in &fields {
-            if let Some(value) = from.get(*field) {
-                merged.insert((*field).to_owned(), value.clone());
-            }
-        }
-    }
-    if merged == *remote_body {
-        Action::LoseLocal
-    } else if merged == *local_body {
-        Action::LoseRemote
-    } else {
-        Action::Merge(merged)
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn object(value: Value) -> Map<String, Value> {
-        value.as_object().unwrap().clone()
-    }
-
-    fn run(policy: Policy, base: Option<i64>, local: (Option<i64>, i64), remote: (Option<i64>, i64)) -> Action {
-        let body = |n: Option<i64>| n.map(|n| object(json!({ "reps": n })));
-        let (base, l, r) = (body(base), body(local.0), body(remote.0));
-        let side = |body, ms, device_id| Side {
-            body,
-            hlc: Hlc::at(ms),
-            device_id,
-        };
-        plan(
-            policy,
-            &[],
-            base.as_ref(),
-            side(l.as_ref(), local.1, "phone"),
-            side(r.as_ref(), remote.1, "tablet"),
-        )
-    }
-
-    #[test]
-    fn policy_table() {
-        use Action::{Ask as Asked, KeepLocal, LoseLocal, LoseRemote, Same, TakeRemote};
-        use Policy::{Ask, ClientWins, LastWriteWins, ServerWins};
-        let (early, late) = (1, 2);
-        for policy in [ServerWins, ClientWins, LastWriteWins, Ask] {
-            assert_eq!(
-                run(policy, Some(1), (Some(2), late), (Some(2), early)),
-                Same,
-                "{policy:?}: equal bodies"
-            );
-            assert_eq!(
-                run(policy, Some(1), (None, late), (None, early)),
-                Same,
-                "{policy:?}: both deleted"
-            );
-            assert_eq!(
-                run(policy, Some(1), (Some(2), early), (Some(1), late)),
-                KeepLocal,
-                "{policy:?}: remote unchanged"
-            );
-            assert_eq!(
-                run(policy, Some(1), (Some(1), late), (Some(2), early)),
-                TakeRemote,
-                "{policy:?}: local unchanged"
-            );
-        }
-        let edits = |policy, local, remote| run(policy, Some(1), (Some(2), local), (Some(3), remote));
-        let remote_delete = |policy, local, remote| run(policy, Some(1), (Some(2), local), (None, remote));
-        let local_delete = |policy, local, remote| run(policy, Some(1), (None, local), (Some(3), remote));
-        let table = [
-            // policy, local later?, edit/edit, remote deleted, local deleted
-            (ServerWins, true, LoseLocal, LoseLocal, LoseLocal),
-            (ServerWins, false, LoseLocal, LoseLocal, LoseLocal),
-            (ClientWins, true, LoseRemote, LoseRemote, LoseRemote),
-            (ClientWins, false, LoseRemote, LoseRemote, LoseLocal),
-            (LastWriteWins, true, LoseRemote, LoseRemote, LoseRemote),
-            (LastWriteWins, false, LoseLocal, LoseLocal, LoseLocal),
-            (Ask, true, Asked, Asked, Asked),
-            (Ask, false, Asked, Asked, Asked),
-        ];
-        for (policy, local_later, edit, remote_gone, local_gone) in table {
-            let (l, r) = if local_later { (late, early) } else { (early, late) };
-            assert_eq!(
-                edits(policy, l, r),
-                edit,
-                "{policy:?}, local later: {local_later}, edit/edit"
-            );
-            assert_eq!(
-                remote_delete(policy, l, r),
-                remote_gone,
-                "{policy:?}, local later: {local_later}, remote deleted"
-            );
-            assert_eq!(
-                local_delete(policy, l, r),
-                local_gone,
-                "{policy:?}, local later: {local_later}, local deleted"
-            );
-        }
-    }
-
-    #[test]
-    fn equal_clocks_are_settled_by_device_id_the_same_way_on_both_sides() {
-        let on_phone = run(Policy::LastWriteWins, None, (Some(1), 5), (Some(2), 5));
-        assert_eq!(on_phone, Action::LoseLocal, "tablet is greater than phone");
-    }
-
-    #[test]
-    fn two_records_made_apart_follow_the_policy() {
-        assert_eq!(run(Policy::Ask, None, (Some(1), 1), (Some(2), 2)), Action::Ask);
-        assert_eq!(
-            run(Policy::ClientWins, None, (Some(1), 1), (Some(2), 2)),
-            Action::LoseRemote
-        );
-    }
-
-    #[test]
-    fn field_groups_have_policies_of_their_own() {
-        let groups = [
-            FieldGroup {
-                fields: BTreeSet::from(["planned".to_owned()]),
-                policy: Policy::ServerWins,
-            },
-            FieldGroup {
-                fields: BTreeSet::from(["weight".to_owned(), "reps".to_owned()]),
-                policy: Policy::ClientWins,
-            },
-        ];
-        let base = object(json!({"planned": 1, "weight": 10, "reps": 1, "note": "a"}));
-        let local = object(json!({"planned": 2, "weight": 20, "reps": 1, "note": "a"}));
-        let remote = object(json!({"planned": 3, "weight": 10, "reps": 2, "note": "b"}));
-        let side = |body, ms| Side {
-            body: Some(body),
-            hlc: Hlc::at(ms),
-            device_id: "d",
-        };
-        let action = plan(Policy::Ask, &groups, Some(&base), side(&local, 1), side(&remote, 2));
-        // A weight and its reps never come from two devices; the note changed on one side only.
-        let merged = object(json!({"planned": 3, "weight": 20, "reps": 1, "note": "b"}));
-        assert_eq!(action, Action::Merge(merged));
-        let clash = object(json!({"planned": 1, "weight": 10, "reps": 1, "note": "c"}));
-        assert_eq!(
-            plan(Policy::Ask, &groups, Some(&base), side(&clash, 1), side(&remote, 2)),
-            Action::Ask
-        );
-    }
-}
+mod tests;

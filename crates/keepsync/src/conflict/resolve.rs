@@ -1,6 +1,6 @@
 //! Conflicts as the user sees them, and the user's decision.
 
-use super::apply::{close, rebase, replace};
+use super::apply::{clocks_of_choice, close, rebase, replace};
 use crate::{
     body::Body,
     db::{Read, Write},
@@ -52,11 +52,11 @@ pub enum Resolution {
     Merge(String),
 }
 
-const COLUMNS: &str = "collection, id, base_body, local_body, local_at, remote_body, remote_version, remote_device, remote_label, \
+pub(super) const COLUMNS: &str = "collection, id, base_body, local_body, local_at, remote_body, remote_version, remote_device, remote_label, \
                        remote_at, opened_at, remote_hlc, remote_op";
 
 /// A conflict, and the clock and the operation of its remote version.
-fn from_sql(row: &rusqlite::Row<'_>) -> rusqlite::Result<(Conflict, i64, Option<Uuid>)> {
+pub(super) fn from_sql(row: &rusqlite::Row<'_>) -> rusqlite::Result<(Conflict, i64, Option<Uuid>)> {
     let conflict = Conflict {
         collection: row.get(0)?,
         id: row.get(1)?,
@@ -74,7 +74,8 @@ fn from_sql(row: &rusqlite::Row<'_>) -> rusqlite::Result<(Conflict, i64, Option<
 }
 
 fn list(conn: &Connection) -> Result<Vec<Conflict>> {
-    static SQL: Lazy<String> = Lazy::new(|| format!("SELECT {COLUMNS} FROM conflict ORDER BY n"));
+    static SQL: Lazy<String> =
+        Lazy::new(|| format!("SELECT {COLUMNS} FROM conflict WHERE resolver IS NULL ORDER BY n"));
     let mut statement = conn.prepare_cached(&SQL)?;
     let rows = statement.query_map([], from_sql)?;
     rows.map(|row| Ok(row?.0)).collect()
@@ -115,6 +116,7 @@ pub fn resolve(write: &mut Write<'_>, collection: &str, id: &str, shown: i64, re
         body: conflict.remote.clone(),
         version: conflict.remote_version,
         hlc: Hlc::from_i64(remote_hlc),
+        clocks: row.base_clocks.clone(),
         op: remote_op,
         device_id: conflict.remote_device.clone(),
         device_label: conflict.remote_label.clone(),
@@ -149,8 +151,10 @@ pub fn resolve(write: &mut Write<'_>, collection: &str, id: &str, shown: i64, re
             keep_local_version(write, "merged")?;
             keep_remote_version(write, "merged")?;
             let hlc = write.tick_hlc_after(Some(remote.hlc.max(row.hlc)));
-            replace(write, &entries, &remote, Some(&body), hlc)?;
+            let clocks = clocks_of_choice(write, collection, &remote, &body, hlc);
+            replace(write, &entries, &remote, (&body, clocks.as_deref()), hlc)?;
             row.body = Some(body);
+            row.clocks = clocks;
             row.hlc = hlc;
             row.device_id = device;
             row.updated_at = write.now.wall_ms;

@@ -36,6 +36,7 @@ pub use salvage::Salvage;
 use crate::{
     change::Changes,
     collection::Collections,
+    conflict::Resolvers,
     env::{self, Env, Now, Ticks},
     error::{Error, Result},
     hlc::Hlc,
@@ -73,6 +74,9 @@ pub struct OpenOptions {
     pub collections: Collections,
     /// Limits and times.
     pub settings: Settings,
+    /// What decides conflicts of collections whose policy is
+    /// [`Policy::Custom`](crate::conflict::Policy::Custom).
+    pub resolvers: Resolvers,
     /// Clocks and randomness.
     pub env: Arc<dyn Env>,
 }
@@ -87,6 +91,7 @@ impl OpenOptions {
             device_id: None,
             collections,
             settings: Settings::default(),
+            resolvers: Resolvers::new(),
             env: Arc::new(env::SystemEnv::default()),
         }
     }

@@ -214,7 +214,7 @@ fn read_around_damage(conn: &Connection, table: &str, rowid: &str, columns: &str
 }
 
 const ENTRY: &str = "op, replaces, collection, id, lane, kind, body, base_version, hlc, priority, maybe_sent, attempts, state, \
-                     reason_code, reason_message, created_at, base_id";
+                     reason_code, reason_message, created_at, base_id, clocks";
 
 /// Carries unsent writes, pairs and sessions from the damaged file into a fresh one. A row that makes
 /// no sense stays behind: one would make the whole queue unreadable.
@@ -252,7 +252,7 @@ fn carry_over(damaged: &Path, fresh: &mut Connection) -> Result<Salvage> {
         // have been on its way.
         let mut insert = tx.prepare(&format!(
             "INSERT INTO entry ({ENTRY}, base, next_tick) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, iif(?13 = 1, ?11, 1), ?12,
-             CASE ?13 WHEN 2 THEN 0 ELSE ?13 END, ?14, ?15, ?16, ?17, 0, 0
+             CASE ?13 WHEN 2 THEN 0 ELSE ?13 END, ?14, ?15, ?16, ?17, ?18, 0, 0
              WHERE length(?1) = 16 AND coalesce(length(?2), 16) = 16 AND coalesce(length(?17), 16) = 16 AND ?12 BETWEEN 0 AND 4294967295
              AND iif(?7 IS NULL, 1, iif(json_valid(?7), json_type(?7) = 'object', 0))"
         ))?;
@@ -261,8 +261,8 @@ fn carry_over(damaged: &Path, fresh: &mut Connection) -> Result<Salvage> {
         }
     }
     tx.execute_batch(
-        "INSERT INTO record (collection, id, parent_id, body, hlc, device_id, base, version, state, created_at, updated_at)
-         SELECT collection, id, nullif(lane, id), body, hlc, '', 0, 0, iif(state = 3, 3, 1), created_at, created_at
+        "INSERT INTO record (collection, id, parent_id, body, hlc, device_id, base, version, state, created_at, updated_at,
+         clocks) SELECT collection, id, nullif(lane, id), body, hlc, '', 0, 0, iif(state = 3, 3, 1), created_at, created_at, clocks
          FROM entry WHERE seq IN (SELECT max(seq) FROM entry GROUP BY collection, id)",
     )?;
     {

@@ -7,6 +7,7 @@
 
 use crate::{
     collection::{Collections, OnRejected},
+    conflict::Policy,
     queue::{EntryState, Kind},
 };
 use std::collections::{HashMap, HashSet};
@@ -39,6 +40,8 @@ pub struct Item {
 pub struct Rules {
     parents: HashMap<String, String>,
     park_entry: HashSet<String>,
+    /// Whether the app decides conflicts of any.
+    pub(super) resolves: bool,
 }
 
 impl From<&Collections> for Rules {
@@ -50,6 +53,7 @@ impl From<&Collections> for Rules {
                     .parents
                     .insert(collection.name().to_owned(), parent.collection.clone());
             }
+            rules.resolves |= matches!(collection.policy, Policy::Custom(_));
             if collection.on_rejected == OnRejected::ParkEntry {
                 rules.park_entry.insert(collection.name().to_owned());
             }

@@ -3,6 +3,7 @@
 use super::{HalfResult, Report, schedule::Item};
 use crate::{
     change::Changes,
+    conflict::{self, Unresolved},
     db::{Db, Durability, Need, Write},
     diagnostics,
     error::{Error, Result},
@@ -25,6 +26,15 @@ pub enum Step {
     },
     /// Applies a page, with its cursors.
     ApplyPage(PullPage),
+    /// Reads the conflicts that the app's resolvers are to decide.
+    Unresolved,
+    /// Applies what a resolver said.
+    Resolve {
+        /// What it was asked.
+        asked: Box<Unresolved>,
+        /// What it said.
+        answer: conflict::Answer,
+    },
     /// Reads the whole queue, without bodies.
     Schedule,
     /// Marks these entries as maybe sent and gives them as a batch.
@@ -83,6 +93,8 @@ pub enum StepDone {
         /// Whether the app still needs a collection that has never been pulled whole.
         needs_first_sync: bool,
     },
+    /// Conflicts that wait for the app's resolvers.
+    Unresolved(Vec<Unresolved>),
     /// The queue.
     Scheduled(Vec<Item>),
     /// The batch, and what has to be known when it is answered.
@@ -142,6 +154,11 @@ fn run(db: &mut Db, step: &Step) -> Result<(StepDone, Changes)> {
                 },
                 changes,
             ))
+        }
+        Step::Unresolved => unchanged(StepDone::Unresolved(db.read(|read| read.unresolved())?)),
+        Step::Resolve { asked, answer } => {
+            let ((), changes) = db.write(|write| conflict::decided(write, asked, answer))?;
+            Ok((StepDone::Done, changes))
         }
         Step::Schedule => unchanged(StepDone::Scheduled(items(db)?)),
         Step::Claim(seqs) => {

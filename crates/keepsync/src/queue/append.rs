@@ -25,6 +25,8 @@ pub(crate) struct Append {
     pub(crate) base_version: i64,
     pub(crate) base_id: Option<Uuid>,
     pub(crate) hlc: Hlc,
+    /// Of the units it does not change.
+    pub(crate) clocks: Option<String>,
     pub(crate) priority: i32,
     pub(crate) held: bool,
 }
@@ -88,7 +90,7 @@ fn into(write: &mut Write<'_>, mut head: Head, kind: Kind, new: Append) -> Resul
     head.hlc = new.hlc;
     head.earlier.clear();
     head.freshen(write)?;
-    set_body(write, head.seq, new.body.as_deref())?;
+    set_content(write, head.seq, new.body.as_deref(), new.clocks.as_deref())?;
     if head.state == EntryState::Conflict {
         conflict::refresh_local(write, &new.collection, &new.id, new.body.as_deref(), new.hlc)?;
     }
@@ -96,11 +98,11 @@ fn into(write: &mut Write<'_>, mut head: Head, kind: Kind, new: Append) -> Resul
     Ok(Appended::Entry { op: head.op, released })
 }
 
-pub(crate) fn set_body(write: &mut Write<'_>, seq: i64, body: Option<&str>) -> Result<()> {
+pub(crate) fn set_content(write: &mut Write<'_>, seq: i64, body: Option<&str>, clocks: Option<&str>) -> Result<()> {
     write
         .conn
-        .prepare_cached("UPDATE entry SET body = ?2 WHERE seq = ?1")?
-        .execute(params![seq, body])?;
+        .prepare_cached("UPDATE entry SET body = ?2, clocks = ?3 WHERE seq = ?1")?
+        .execute(params![seq, body, clocks])?;
     write.changes.queue = true;
     Ok(())
 }
@@ -122,8 +124,8 @@ fn insert(write: &mut Write<'_>, new: Append, kind: Kind, before: Option<&Head>)
         .conn
         .prepare_cached(
             "INSERT INTO entry (op, collection, id, lane, kind, body, base_version, base, base_body, hlc, priority, maybe_sent,
-             attempts, next_tick, state, created_at, base_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0, 0, 0, ?12, ?13,
-             ?14)",
+             attempts, next_tick, state, created_at, base_id, clocks)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0, 0, 0, ?12, ?13, ?14, ?15)",
         )?
         .execute(params![
             op.as_bytes(),
@@ -140,6 +142,7 @@ fn insert(write: &mut Write<'_>, new: Append, kind: Kind, before: Option<&Head>)
             state as i64,
             write.now.wall_ms,
             base_id.as_ref().map(Uuid::as_bytes),
+            new.clocks,
         ])?;
     write.changes.queue = true;
     write.changes.sendable |= state == EntryState::Waiting;

@@ -34,6 +34,7 @@ pub(crate) fn claim(write: &mut Write<'_>, seqs: &[i64]) -> Result<(PushBatch, F
         let Some(Asked {
             mut head,
             body,
+            clocks,
             server_id,
             is_first,
             is_last,
@@ -86,6 +87,7 @@ pub(crate) fn claim(write: &mut Write<'_>, seqs: &[i64]) -> Result<(PushBatch, F
             earlier: head.earlier,
             created_at: head.created_at,
             hlc: head.hlc,
+            clocks,
             server_id,
             parent_id: (head.lane != head.id).then_some(head.lane),
             parent_server_id: before.parent_server_id,
@@ -126,6 +128,7 @@ fn newest(conn: &Connection) -> Result<i64> {
 struct Asked {
     head: Head,
     body: Option<String>,
+    clocks: Option<String>,
     /// A record that is still to be created has none.
     server_id: Option<String>,
     /// Nothing of its record stands before it.
@@ -143,7 +146,7 @@ fn asked(conn: &Connection, seqs: &[i64]) -> Result<HashMap<i64, Asked>> {
              NOT EXISTS (SELECT 1 FROM entry other WHERE other.lane = entry.lane AND other.id = entry.id
                          AND other.seq < entry.seq),
              NOT EXISTS (SELECT 1 FROM entry other WHERE other.lane = entry.lane AND other.id = entry.id
-                         AND other.seq > entry.seq)
+                         AND other.seq > entry.seq), clocks
              FROM entry WHERE seq IN (SELECT value FROM json_each(?1))"
         )
     });
@@ -155,6 +158,7 @@ fn asked(conn: &Connection, seqs: &[i64]) -> Result<HashMap<i64, Asked>> {
             server_id: row.get(HEAD_COLUMNS + 1)?,
             is_first: row.get(HEAD_COLUMNS + 2)?,
             is_last: row.get(HEAD_COLUMNS + 3)?,
+            clocks: row.get(HEAD_COLUMNS + 4)?,
         };
         Ok((asked.head.seq, asked))
     })?;

@@ -1,11 +1,12 @@
 //! What the user can see of, and do to, what is not sent.
 
 use super::{
-    Entry, EntryState, HEAD, Head, Kind, NEVER, body_at, claim::predecessors, head_at, head_from_sql, heads_of,
-    no_entry,
+    Entry, EntryState, HEAD, Head, Kind, NEVER, body_at, claim::predecessors, content_at, head_at, head_from_sql,
+    heads_of, no_entry,
 };
 use crate::{
     body::Body,
+    conflict::{Stored, clocks_after},
     db::{Read, Write},
     error::{Error, Result},
     record::{self, RecordState, find},
@@ -108,16 +109,31 @@ pub fn edit(write: &mut Write<'_>, op: Uuid, body: &str) -> Result<Uuid> {
     head.attempts = 0;
     head.next_tick = 0;
     head.reason = None;
-    head.hlc = write.tick_hlc_after(Some(head.hlc));
+    let hlc = write.tick_hlc_after(Some(head.hlc));
+    let clocks = match write.shared.collections.get(&head.collection) {
+        Err(_) => None,
+        Ok(collection) => {
+            let (before, clocks) = content_at(write.conn, head.seq)?;
+            let before = Stored {
+                body: before.as_deref(),
+                hlc: head.hlc,
+                device_id: &write.shared.device_id,
+                clocks: clocks.as_deref(),
+            };
+            clocks_after(collection, &before, Some(body.as_str()), (hlc, &write.shared.device_id))
+        }
+    };
+    head.hlc = hlc;
     head.earlier.clear();
     head.freshen(write)?;
-    super::append::set_body(write, head.seq, Some(body.as_str()))?;
+    super::append::set_content(write, head.seq, Some(body.as_str()), clocks.as_deref())?;
     let last = heads_of(write.conn, &head.collection, &head.id, &head.lane)?.pop();
     if last.is_some_and(|last| last.seq == head.seq)
         && let Some(mut row) = find(write.conn, &head.collection, &head.id)?
     {
         row.body = Some(body.into_string());
         row.hlc = head.hlc;
+        row.clocks = clocks;
         row.updated_at = write.now.wall_ms;
         row.store(write)?;
     }
@@ -223,9 +239,11 @@ pub fn discard(write: &mut Write<'_>, op: Uuid, cascade: bool) -> Result<u64> {
     }
     for head in doomed.iter().rev() {
         if let Some(last) = heads_of(write.conn, &head.collection, &head.id, &head.lane)?.last() {
-            let body = body_at(write.conn, last.seq)?;
+            let (body, clocks) = content_at(write.conn, last.seq)?;
             if let Some(mut row) = find(write.conn, &head.collection, &head.id)? {
                 row.body = body;
+                row.hlc = last.hlc;
+                row.clocks = clocks;
                 row.store(write)?;
             }
         }

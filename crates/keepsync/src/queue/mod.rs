@@ -33,7 +33,7 @@ pub(crate) use inspect::cancel_children;
 pub use inspect::{discard, edit, export, retry, retry_all};
 pub use settle::{Flight, Rejection, SettleReport};
 
-pub(crate) use append::{Append, Appended, append, append_first, set_body, would_cancel};
+pub(crate) use append::{Append, Appended, append, append_first, set_content, would_cancel};
 pub(crate) use claim::claim;
 pub(crate) use settle::{accept, park, postpone, settle};
 #[cfg(feature = "runtime")]
@@ -296,11 +296,19 @@ pub(crate) fn head_at(conn: &Connection, seq: i64) -> Result<Option<Head>> {
     Ok(rows.next().transpose()?)
 }
 
-/// An entry with its body.
-pub(crate) fn whole_at(conn: &Connection, seq: i64) -> Result<Option<(Head, Option<String>)>> {
-    static SQL: Lazy<String> = Lazy::new(|| format!("SELECT {HEAD}, body FROM entry WHERE seq = ?1"));
+/// The body of an entry, and the clocks of its units.
+pub(crate) type Content = (Option<String>, Option<String>);
+
+/// An entry with its content.
+pub(crate) fn whole_at(conn: &Connection, seq: i64) -> Result<Option<(Head, Content)>> {
+    static SQL: Lazy<String> = Lazy::new(|| format!("SELECT {HEAD}, body, clocks FROM entry WHERE seq = ?1"));
     let mut statement = conn.prepare_cached(&SQL)?;
-    let mut rows = statement.query_map([seq], |row| Ok((head_from_sql(row)?, row.get(HEAD_COLUMNS)?)))?;
+    let mut rows = statement.query_map([seq], |row| {
+        Ok((
+            head_from_sql(row)?,
+            (row.get(HEAD_COLUMNS)?, row.get(HEAD_COLUMNS + 1)?),
+        ))
+    })?;
     Ok(rows.next().transpose()?)
 }
 
@@ -316,6 +324,11 @@ pub(crate) fn seq_list(seqs: impl IntoIterator<Item = i64>) -> String {
     }
     list.push(']');
     list
+}
+
+pub(crate) fn content_at(conn: &Connection, seq: i64) -> Result<Content> {
+    let mut statement = conn.prepare_cached("SELECT body, clocks FROM entry WHERE seq = ?1")?;
+    Ok(statement.query_row([seq], |row| Ok((row.get(0)?, row.get(1)?)))?)
 }
 
 pub(crate) fn body_at(conn: &Connection, seq: i64) -> Result<Option<String>> {

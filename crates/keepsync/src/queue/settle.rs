@@ -11,8 +11,8 @@
 //! 5. Everything else waits: a number of attempts and a time, both stored.
 
 use super::{
-    EntryState, Head, Kind, NEVER, Reason, body_at, claim::predecessors, head_at, heads_of, seq_list, uuids_to_sql,
-    whole_at,
+    Content, EntryState, Head, Kind, NEVER, Reason, claim::predecessors, content_at, head_at, heads_of, seq_list,
+    uuids_to_sql, whole_at,
 };
 use crate::{
     conflict,
@@ -121,12 +121,12 @@ pub(crate) fn settle(write: &mut Write<'_>, flight: &Flight, answer: &PushAnswer
             report.accepted += 1;
             continue;
         }
-        let Some((head, body)) = whole_at(write.conn, seq)?.filter(|(head, _)| head.op == op) else {
+        let Some((head, content)) = whole_at(write.conn, seq)?.filter(|(head, _)| head.op == op) else {
             continue;
         };
         match results.get(&op) {
             Some(Outcome::Accepted(accepted)) => {
-                accept_whole(write, &head, body, accepted, answer.epoch.as_deref())?;
+                accept_whole(write, &head, content, accepted, answer.epoch.as_deref())?;
                 report.accepted += 1;
             }
             Some(Outcome::Conflict(remote)) => conflicted(write, head, remote, answer, &mut report)?,
@@ -200,14 +200,14 @@ impl<'c> Arrivals<'c> {
             confirm: conn.prepare_cached(
                 // The clock says whose body the record shows.
                 "UPDATE record SET device_id = ?4, base = 1, base_body = NULL, base_hlc = NULL, base_device = NULL,
-                 version = ?5, state = 0, server_id = coalesce(?6, server_id), updated_at = coalesce(?7, updated_at),
+                 base_clocks = NULL, version = ?5, state = 0, server_id = coalesce(?6, server_id), updated_at = coalesce(?7, updated_at),
                  synced_at = ?8, base_id = ?9 WHERE collection = ?1 AND id = ?2 AND hlc = ?3 AND (version < ?5 OR base = 0)",
             )?,
             journal: conn.prepare_cached(
                 "INSERT OR REPLACE INTO journal (n, op, replaces, collection, id, lane, kind, body, base_version, base_op,
-                 base_id, hlc, created_at, version, change, epoch, acked_at, earlier)
-                 SELECT seq, op, replaces, collection, id, lane, kind, body, base_version, base_op, base_id, hlc, created_at, ?2,
-                 ?3, ?4, ?5, earlier FROM entry WHERE seq = ?1 AND op = ?6 AND state = 0",
+                 base_id, hlc, clocks, created_at, version, change, epoch, acked_at, earlier)
+                 SELECT seq, op, replaces, collection, id, lane, kind, body, base_version, base_op, base_id, hlc, clocks,
+                 created_at, ?2, ?3, ?4, ?5, earlier FROM entry WHERE seq = ?1 AND op = ?6 AND state = 0",
             )?,
         })
     }
@@ -264,19 +264,19 @@ fn journal_change(accepted: &Accepted) -> i64 {
 
 /// It has arrived: base, journal, queue, visible body.
 pub(crate) fn accept(write: &mut Write<'_>, head: &Head, accepted: &Accepted, epoch: Option<&str>) -> Result<()> {
-    let body = body_at(write.conn, head.seq)?;
-    accept_whole(write, head, body, accepted, epoch)
+    let content = content_at(write.conn, head.seq)?;
+    accept_whole(write, head, content, accepted, epoch)
 }
 
 /// [`accept`] of an entry whose body is known.
 fn accept_whole(
     write: &mut Write<'_>,
     head: &Head,
-    body: Option<String>,
+    (body, clocks): Content,
     accepted: &Accepted,
     epoch: Option<&str>,
 ) -> Result<()> {
-    journal(write, head, body.as_deref(), accepted, epoch)?;
+    journal(write, head, (body.as_deref(), clocks.as_deref()), accepted, epoch)?;
     head.remove(write)?;
     if head.state == EntryState::Conflict {
         // Refused once, and taken since: a request of then may arrive very late.
@@ -304,6 +304,7 @@ fn accept_whole(
             body,
             version,
             hlc: head.hlc,
+            clocks,
             op: Some(head.op),
             device_id: write.shared.device_id.to_string(),
             device_label: None,
@@ -333,7 +334,7 @@ fn accept_whole(
 fn journal(
     write: &mut Write<'_>,
     head: &Head,
-    body: Option<&str>,
+    (body, clocks): (Option<&str>, Option<&str>),
     accepted: &Accepted,
     epoch: Option<&str>,
 ) -> Result<()> {
@@ -349,8 +350,8 @@ fn journal(
         .conn
         .prepare_cached(
             "INSERT OR REPLACE INTO journal (n, op, replaces, collection, id, lane, kind, body, base_version, base_op, hlc,
-             created_at, version, change, epoch, acked_at, base_id, earlier)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+             created_at, version, change, epoch, acked_at, base_id, earlier, clocks)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
         )?
         .execute(params![
             // The order of writing, not of arriving: answers may come in any.
@@ -372,6 +373,7 @@ fn journal(
             accepted.updated_at.unwrap_or(write.now.wall_ms),
             head.base_id.as_ref().map(Uuid::as_bytes),
             uuids_to_sql(&head.earlier),
+            clocks,
         ])?;
     write.journaled(body.map_or(0, |body| i64::try_from(body.len()).unwrap_or(i64::MAX)));
     Ok(())

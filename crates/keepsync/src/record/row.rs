@@ -133,9 +133,11 @@ pub(crate) struct Row {
     pub(crate) body: Option<String>,
     pub(crate) hlc: Hlc,
     pub(crate) device_id: String,
+    pub(crate) clocks: Option<String>,
     pub(crate) base: Base,
     pub(crate) base_hlc: Option<i64>,
     pub(crate) base_device: Option<String>,
+    pub(crate) base_clocks: Option<String>,
     pub(crate) version: i64,
     /// The operation that made `version`, where it is known.
     pub(crate) base_id: Option<Uuid>,
@@ -148,7 +150,7 @@ pub(crate) struct Row {
 }
 
 const COLUMNS: &str = "rid, collection, id, parent_id, body, hlc, device_id, base, base_body, base_hlc, base_device, \
-                                  version, state, server_id, created_at, updated_at, synced_at, seen, base_id";
+                                  version, state, server_id, created_at, updated_at, synced_at, seen, clocks, base_clocks, base_id";
 
 /// What an app sees, without the base.
 pub(super) const RECORD: &str =
@@ -182,9 +184,11 @@ fn from_sql(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         body: row.get(4)?,
         hlc: Hlc::from_i64(row.get(5)?),
         device_id: row.get(6)?,
+        clocks: row.get(18)?,
         base: Base::from_columns(row.get(7)?, row.get(8)?),
         base_hlc: row.get(9)?,
         base_device: row.get(10)?,
+        base_clocks: row.get(19)?,
         version: row.get(11)?,
         state: RecordState::from_i64(row.get(12)?),
         server_id: row.get(13)?,
@@ -192,7 +196,7 @@ fn from_sql(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         updated_at: row.get(15)?,
         synced_at: row.get(16)?,
         seen: row.get(17)?,
-        base_id: queue::uuid_from_sql(row, 18)?,
+        base_id: queue::uuid_from_sql(row, 20)?,
     })
 }
 
@@ -245,13 +249,16 @@ impl Row {
             self.base = version.body.clone().map_or(Base::Deleted, Base::Body);
             self.base_hlc = Some(version.hlc.to_i64());
             self.base_device = Some(version.device_id.clone());
+            self.base_clocks = version.kept_clocks().map(str::to_owned);
         } else {
             self.body.clone_from(&version.body);
             self.hlc = version.hlc;
             self.device_id.clone_from(&version.device_id);
+            self.clocks = version.kept_clocks().map(str::to_owned);
             self.base = Base::Visible;
             self.base_hlc = None;
             self.base_device = None;
+            self.base_clocks = None;
             self.updated_at = version.updated_at;
         }
         self.version = version.version;
@@ -282,6 +289,7 @@ impl Row {
             if let Some(device) = self.base_device.take() {
                 self.device_id = device;
             }
+            self.clocks = self.base_clocks.take();
             self.base = Base::Visible;
             self.base_hlc = None;
         }
@@ -298,8 +306,8 @@ impl Row {
         let (base, base_body) = self.base.to_columns();
         let mut statement = write.conn.prepare_cached(
             "UPDATE record SET body = ?2, hlc = ?3, device_id = ?4, base = ?5, base_body = ?6, base_hlc = ?7, base_device = ?8,
-             version = ?9, state = ?10, server_id = ?11, updated_at = ?12, synced_at = ?13, seen = ?14,
-             base_id = ?15 WHERE rid = ?1",
+             version = ?9, state = ?10, server_id = ?11, updated_at = ?12, synced_at = ?13, seen = ?14, clocks = ?15,
+             base_clocks = ?16, base_id = ?17 WHERE rid = ?1",
         )?;
         statement.execute(params![
             self.rid,
@@ -316,6 +324,8 @@ impl Row {
             self.updated_at,
             self.synced_at,
             self.seen,
+            self.clocks,
+            self.base_clocks,
             self.base_id.as_ref().map(Uuid::as_bytes),
         ])?;
         write.changes.record(&self.collection);
@@ -346,7 +356,8 @@ pub(crate) fn insert_confirmed(
 ) -> Result<()> {
     let mut statement = write.conn.prepare_cached(
         "INSERT INTO record (collection, id, parent_id, body, hlc, device_id, base, version, state, server_id, created_at,
-         updated_at, synced_at, seen, base_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13)",
+         updated_at, synced_at, seen, base_id, clocks)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     )?;
     statement.execute(params![
         collection,
@@ -362,6 +373,7 @@ pub(crate) fn insert_confirmed(
         write.now.wall_ms,
         seen,
         version.op.as_ref().map(Uuid::as_bytes),
+        version.kept_clocks(),
     ])?;
     write.changes.record(collection);
     Ok(())
@@ -384,7 +396,7 @@ pub(crate) fn show_unsent(write: &mut Write<'_>, collection: &str, id: &str, lan
     let Some(last) = queue::heads_of(write.conn, collection, id, lane)?.pop() else {
         return Ok(());
     };
-    let body = queue::body_at(write.conn, last.seq)?;
+    let (body, clocks) = queue::content_at(write.conn, last.seq)?;
     match find(write.conn, collection, id)? {
         Some(row) if row.body != body => {
             let author = (row.hlc, row.device_id.as_str());
@@ -400,15 +412,25 @@ pub(crate) fn show_unsent(write: &mut Write<'_>, collection: &str, id: &str, lan
         _ => {}
     }
     let mut statement = write.conn.prepare_cached(
-        "INSERT INTO record (collection, id, parent_id, body, hlc, device_id, base, version, state, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, 1, ?7, ?7)
+        "INSERT INTO record (collection, id, parent_id, body, hlc, device_id, base, version, state, created_at, updated_at,
+         clocks) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, 1, ?7, ?7, ?8)
          ON CONFLICT (collection, id) DO UPDATE SET body = excluded.body, hlc = excluded.hlc, device_id = excluded.device_id,
-         base = 0, base_body = NULL, base_hlc = NULL, base_device = NULL, version = 0, base_id = NULL",
+         clocks = excluded.clocks, base = 0, base_body = NULL, base_hlc = NULL, base_device = NULL, base_clocks = NULL,
+         version = 0, base_id = NULL",
     )?;
     let parent = (lane != id).then_some(lane);
     let device: &str = &write.shared.device_id;
     let hlc = last.hlc.to_i64();
-    statement.execute(params![collection, id, parent, body, hlc, device, last.created_at])?;
+    statement.execute(params![
+        collection,
+        id,
+        parent,
+        body,
+        hlc,
+        device,
+        last.created_at,
+        clocks
+    ])?;
     write.changes.record(collection);
     settle_state(write, collection, id)
 }

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     body::{Body, merge_patch},
     collection::{Collection, Direction},
+    conflict::{Stored, clocks_after},
     db::Write,
     error::{Error, Result},
     queue::{self, Append, Appended, Kind},
@@ -175,6 +176,16 @@ pub(crate) fn write_local(write: &mut Write<'_>, collection: &Collection, id: &s
     let found = find(write.conn, collection.name(), id)?;
     // Later than the version it follows, also where that came from a clock ahead of ours.
     let hlc = write.tick_hlc_after(found.as_ref().map(|row| row.hlc));
+    let clocks = found.as_ref().and_then(|row| {
+        let before = Stored {
+            body: row.body.as_deref(),
+            hlc: row.hlc,
+            device_id: &row.device_id,
+            clocks: row.clocks.as_deref(),
+        };
+        let body = local.body.as_ref().map(Body::as_str);
+        clocks_after(collection, &before, body, (hlc, &write.shared.device_id))
+    });
     let append = |row: &Row, kind: Kind, body: Option<String>| Append {
         collection: collection.name().to_owned(),
         id: id.to_owned(),
@@ -184,6 +195,7 @@ pub(crate) fn write_local(write: &mut Write<'_>, collection: &Collection, id: &s
         base_version: row.version,
         base_id: row.base_id,
         hlc,
+        clocks: row.clocks.clone(),
         priority: collection.priority,
         held: local.held,
     };
@@ -219,9 +231,11 @@ pub(crate) fn write_local(write: &mut Write<'_>, collection: &Collection, id: &s
                 row.base = row.frozen_base();
                 row.base_hlc = Some(row.hlc.to_i64());
                 row.base_device = Some(row.device_id.clone());
+                row.base_clocks = row.clocks.take();
             }
             let lost = std::mem::replace(&mut row.body, body.clone());
             row.hlc = hlc;
+            row.clocks = clocks;
             row.device_id = write.shared.device_id.to_string();
             row.updated_at = write.now.wall_ms;
             if !collection.pushes() {
@@ -308,9 +322,11 @@ fn insert_local(
         body: None,
         hlc,
         device_id: String::new(),
+        clocks: None,
         base,
         base_hlc: None,
         base_device: None,
+        base_clocks: None,
         version: 0,
         base_id: None,
         state,

@@ -209,6 +209,8 @@ pub struct PushItem {
     pub created_at: i64,
     /// Its hybrid clock.
     pub hlc: Hlc,
+    /// The clocks of the units it does not change, for the backend to keep and give back as they are.
+    pub clocks: Option<String>,
     /// The id the backend gave the record, if known.
     pub server_id: Option<String>,
 }
@@ -276,6 +278,9 @@ pub struct RemoteVersion {
     pub version: i64,
     /// The writer's hybrid clock.
     pub hlc: Hlc,
+    /// The clocks of its units, as [`Clocks`](crate::conflict::Clocks) reads them. `None`: this backend
+    /// tells none, and the base has to do instead.
+    pub clocks: Option<String>,
     /// The operation that made it.
     pub op: Option<Uuid>,
     /// The device that made it.
@@ -288,6 +293,13 @@ pub struct RemoteVersion {
     pub created_at: i64,
     /// When this version was made, by the server's clock: UTC milliseconds.
     pub updated_at: i64,
+}
+
+impl RemoteVersion {
+    /// The clocks that are worth a column.
+    pub(crate) fn kept_clocks(&self) -> Option<&str> {
+        self.clocks.as_deref().filter(|clocks| *clocks != "{}")
+    }
 }
 
 /// Asks for a page of changes.

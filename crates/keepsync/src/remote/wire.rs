@@ -28,6 +28,8 @@ fn sync_item(item: PushItem) -> Option<SyncItem> {
         Some(body) => Some(RawValue::from_string(body).ok()?),
         None => None,
     };
+    // What cannot be read is not worth holding the write back for.
+    let clocks = item.clocks.and_then(|clocks| RawValue::from_string(clocks).ok());
     Some(SyncItem {
         op_id: item.op,
         entity_type: item.collection,
@@ -42,6 +44,7 @@ fn sync_item(item: PushItem) -> Option<SyncItem> {
         earlier: item.earlier,
         timestamp: item.created_at,
         hlc: item.hlc,
+        clocks,
     })
 }
 
@@ -144,6 +147,11 @@ fn version(wire: Version) -> Option<RemoteVersion> {
         body,
         version: wire.version,
         hlc: wire.hlc,
+        // Nothing to say is not the same as not saying.
+        clocks: Some(
+            wire.clocks
+                .map_or_else(|| "{}".to_owned(), |clocks| clocks.get().to_owned()),
+        ),
         op: wire.op_id,
         device_id: wire.device_id,
         device_label: wire.device_label,

@@ -360,6 +360,7 @@ pub(crate) fn defend(write: &mut Write<'_>, row: &mut Row, device_id: &str) -> R
     };
     row.base = row.frozen_base();
     row.hlc = write.tick_hlc_after(Some(row.hlc));
+    row.base_clocks = row.clocks.take();
     row.state = RecordState::Pending;
     let edit = Append {
         collection: row.collection.clone(),
@@ -370,6 +371,8 @@ pub(crate) fn defend(write: &mut Write<'_>, row: &mut Row, device_id: &str) -> R
         base_version: row.version,
         base_id: row.base_id,
         hlc: row.hlc,
+        // All of it counts as written now.
+        clocks: None,
         priority: collection.priority,
         held: false,
     };

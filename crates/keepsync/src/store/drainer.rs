@@ -7,6 +7,7 @@ use super::{
     writer::Writer,
 };
 use crate::{
+    conflict::{self, Resolvers, Unresolved},
     drain::{Answer, Drain, Event, Instruction, Report, Request, Snapshot, StepDone, Trigger},
     env::{self, Env, Ticks},
     error::Error,
@@ -31,6 +32,9 @@ pub(super) struct Drainer {
     pub(super) hub: Arc<Hub>,
     pub(super) remote: Arc<dyn Remote>,
     pub(super) tokens: Option<Arc<Tokens>>,
+    pub(super) resolvers: Resolvers,
+    /// How long one of them may take.
+    pub(super) patience: Duration,
     pub(super) env: Arc<dyn Env>,
     pub(super) ticks: Ticks,
     pub(super) snapshot: watch::Sender<Snapshot>,
@@ -116,9 +120,14 @@ impl Drainer {
     fn ask(&self, request: u64, what: Request, used: Option<Token>) -> Open {
         let remote = Arc::clone(&self.remote);
         let tokens = self.tokens.clone();
+        let resolvers = self.resolvers.clone();
+        let patience = self.patience;
         Box::pin(async move {
             let (answer, token) = match what {
                 Request::Probe => (Answer::Probed(remote.probe().await), None),
+                Request::Resolve(unresolved) => {
+                    (Answer::Resolved(resolve(resolvers, *unresolved, patience).await), None)
+                }
                 Request::Refresh => (Answer::Refreshed(refresh(tokens, used).await), None),
                 Request::Pull(pull) => match current(tokens).await {
                     Err(fault) => (Answer::Pulled(Err(fault)), None),
@@ -131,6 +140,28 @@ impl Drainer {
             };
             Answered { request, answer, token }
         })
+    }
+}
+
+/// On a thread of its own, which may hang for all that the runtime or its end care.
+async fn resolve(resolvers: Resolvers, unresolved: Unresolved, patience: Duration) -> conflict::Answer {
+    let name = unresolved.resolver.clone();
+    let (answer, answered) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("keepsync-resolver".to_owned());
+    let asked = thread.spawn(move || {
+        // Who asked may have given up.
+        let _ = answer.send(conflict::consult(&resolvers, &unresolved));
+    });
+    if asked.is_err() {
+        return Err(format!("no thread for the resolver {name:?}"));
+    }
+    match tokio::time::timeout(patience, answered).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => Err(format!("the resolver {name:?} ended without an answer")),
+        Err(_) => Err(format!(
+            "the resolver {name:?} took longer than {} ms",
+            patience.as_millis()
+        )),
     }
 }
 

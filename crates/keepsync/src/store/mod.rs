@@ -32,6 +32,7 @@ use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
 };
 use tokio::{
     runtime::Handle,
@@ -111,6 +112,7 @@ impl Store {
         }
         let account = options.account.clone();
         let env = Arc::clone(&options.env);
+        let resolvers = options.resolvers.clone();
         let db = Db::open(options)?;
         let shared = db.shared().clone();
         let hub = Arc::new(Hub::new(
@@ -143,6 +145,8 @@ impl Store {
                 hub: Arc::clone(&hub),
                 remote: Arc::clone(remote),
                 tokens: tokens.clone(),
+                resolvers,
+                patience: Duration::from_millis(shared.settings.resolver_ms),
                 env: Arc::clone(&env),
                 ticks,
                 snapshot: snapshot_out,

@@ -24,10 +24,12 @@ CREATE TABLE record (
   body        TEXT,                        -- visible; NULL: deleted
   hlc         INTEGER NOT NULL,            -- of the visible body
   device_id   TEXT NOT NULL,               -- that wrote the visible body
+  clocks      TEXT,                        -- of its units, where they are not hlc and device_id
   base        INTEGER NOT NULL,            -- 0 never confirmed, 1 the visible body, 2 base_body, 3 deleted
   base_body   TEXT,                        -- only for base = 2
   base_hlc    INTEGER,                     -- only for base > 1
   base_device TEXT,                        -- only for base > 1
+  base_clocks TEXT,                        -- only for base > 1
   version     INTEGER NOT NULL DEFAULT 0,  -- of the base; 0 never confirmed
   base_id     BLOB,                        -- operation that made that version, where known
   state       INTEGER NOT NULL,            -- 0 synced, 1 pending, 2 in conflict, 3 parked: the worst of its entries
@@ -58,6 +60,7 @@ CREATE TABLE entry (
   base_op        BLOB,                     -- went out chained on this operation
   base_id        BLOB,                     -- operation that made base_version, where known
   hlc            INTEGER NOT NULL,
+  clocks         TEXT,                     -- of units, where they are not hlc and this device
   priority       INTEGER NOT NULL,
   maybe_sent     INTEGER NOT NULL,         -- 1 once its first byte may have left; see flight
   attempts       INTEGER NOT NULL,
@@ -90,6 +93,7 @@ CREATE TABLE journal (
   base_op      BLOB,
   base_id      BLOB,                       -- operation that made base_version, where known
   hlc          INTEGER NOT NULL,
+  clocks       TEXT,
   created_at   INTEGER NOT NULL,
   version      INTEGER NOT NULL,           -- it produced
   change       INTEGER NOT NULL,           -- it was committed under
@@ -128,6 +132,7 @@ CREATE TABLE conflict (
   remote_label   TEXT,
   remote_at      INTEGER NOT NULL,
   opened_at      INTEGER NOT NULL,
+  resolver       TEXT,                     -- the app's, that is to decide; NULL: the user
   UNIQUE (collection, id)
 ) STRICT;
 
@@ -272,3 +277,8 @@ UPDATE record SET base_id = x'0193487a3000700080000000000000b1' WHERE id = '0193
 UPDATE entry SET base_id = x'0193487a3000700080000000000000b1', earlier = x'0193487a3000700080000000000000a0' WHERE seq = 7;
 UPDATE journal SET base_id = x'0193487a3000700080000000000000b2', earlier = x'0193487a3000700080000000000000a9' WHERE n = 3;
 UPDATE conflict SET remote_op = x'0193487a3000700080000000000000b1' WHERE n = 1;
+-- Units that one write did not change, in every place that keeps their clocks.
+UPDATE record SET clocks = '{"":["1763500000000-0","0193487a-0000-7000-8000-00000000beef"]}',
+  base_clocks = '{"":["1763400000000-0","0193487a-1c00-7a2b-8c3d-4e5f60718293"]}' WHERE rid = 2;
+UPDATE entry SET clocks = '{"":["1763500000000-0","0193487a-0000-7000-8000-00000000beef"]}' WHERE seq = 7;
+UPDATE journal SET clocks = '{"":["1763400000000-0","0193487a-1c00-7a2b-8c3d-4e5f60718293"]}' WHERE n = 3;

@@ -93,6 +93,11 @@ impl Device {
     }
 
     pub fn named(name: u64, folder: Option<PathBuf>, settings: Settings) -> Self {
+        Self::with(name, folder, settings, collections())
+    }
+
+    /// A device of its own name, with collections of its own.
+    pub fn with(name: u64, folder: Option<PathBuf>, settings: Settings, collections: Collections) -> Self {
         let env = Arc::new(TestEnv {
             wall_ms: AtomicI64::new(START),
             monotonic_ms: AtomicU64::new(0),
@@ -103,8 +108,9 @@ impl Device {
             place: folder.map_or(Place::Memory, Place::Folder),
             account: "lifter".to_owned(),
             device_id: Some(format!("device-{name}")),
-            collections: collections(),
+            collections,
             settings,
+            resolvers: keepsync::conflict::Resolvers::default(),
             env: env.clone(),
         };
         let capabilities = Capabilities {
@@ -281,6 +287,7 @@ pub fn well(request: Request) -> Answer {
         Request::Push(batch) => answered(&batch, &mut |item| Some(accepted(item.base_version + 1))),
         Request::Probe => Answer::Probed(Ok(())),
         Request::Refresh => Answer::Refreshed(Ok(())),
+        Request::Resolve(_) => Answer::Resolved(Err("nobody decides here".to_owned())),
     }
 }
 

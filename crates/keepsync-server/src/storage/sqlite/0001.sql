@@ -30,6 +30,8 @@ CREATE TABLE record (
     -- The change number of that version; each record has the latest of its own.
     change INTEGER NOT NULL,
     hlc INTEGER NOT NULL,
+    -- JSON text exactly as it came; opaque.
+    clocks TEXT,
     op BLOB NOT NULL,
     device_id TEXT NOT NULL,
     device_label TEXT,

@@ -256,8 +256,8 @@ fn read(conn: &Connection, user: &str, rowid: i64) -> Result<Change, StorageErro
     let mut found = statement.query(params![rowid, user])?;
     let row = found.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
     Ok(Change {
-        collection: row.get(8)?,
-        id: row.get(9)?,
+        collection: row.get(9)?,
+        id: row.get(10)?,
         current: rows::version(row)?,
     })
 }

@@ -162,12 +162,12 @@ impl<'a> Account<'a> {
         let body = item.data.as_ref().filter(|_| item.operation != Operation::Delete);
         self.conn
             .prepare_cached(
-                "INSERT INTO record (user, collection, id, body, version, change, hlc, op, device_id, device_label, created_at, updated_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+                "INSERT INTO record (user, collection, id, body, version, change, hlc, op, device_id, device_label, created_at, updated_at, clocks)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
                  ON CONFLICT (user, collection, id) DO UPDATE SET
                     body = excluded.body, version = excluded.version, change = excluded.change, hlc = excluded.hlc,
                     op = excluded.op, device_id = excluded.device_id, device_label = excluded.device_label,
-                    created_at = excluded.created_at, updated_at = excluded.updated_at",
+                    created_at = excluded.created_at, updated_at = excluded.updated_at, clocks = excluded.clocks",
             )?
             .execute(params![
                 self.user,
@@ -182,6 +182,7 @@ impl<'a> Account<'a> {
                 request.device_label,
                 made.created_at,
                 made.now_ms,
+                item.clocks.as_ref().map(|clocks| clocks.get()),
             ])?;
         self.conn
             .prepare_cached(

@@ -27,10 +27,12 @@ CREATE TABLE record (
   body        TEXT,                        -- visible; NULL: deleted
   hlc         INTEGER NOT NULL,            -- of the visible body
   device_id   TEXT NOT NULL,               -- that wrote the visible body
+  clocks      TEXT,                        -- of its units, where they are not hlc and device_id
   base        INTEGER NOT NULL,            -- 0 never confirmed, 1 the visible body, 2 base_body, 3 deleted
   base_body   TEXT,                        -- only for base = 2
   base_hlc    INTEGER,                     -- only for base > 1
   base_device TEXT,                        -- only for base > 1
+  base_clocks TEXT,                        -- only for base > 1
   version     INTEGER NOT NULL DEFAULT 0,  -- of the base; 0 never confirmed
   base_id     BLOB,                        -- operation that made that version, where known
   state       INTEGER NOT NULL,            -- 0 synced, 1 pending, 2 in conflict, 3 parked: the worst of its entries
@@ -61,6 +63,7 @@ CREATE TABLE entry (
   base_op        BLOB,                     -- went out chained on this operation
   base_id        BLOB,                     -- operation that made base_version, where known
   hlc            INTEGER NOT NULL,
+  clocks         TEXT,                     -- of units, where they are not hlc and this device
   priority       INTEGER NOT NULL,
   maybe_sent     INTEGER NOT NULL,         -- 1 once its first byte may have left; see flight
   attempts       INTEGER NOT NULL,
@@ -93,6 +96,7 @@ CREATE TABLE journal (
   base_op      BLOB,
   base_id      BLOB,                       -- operation that made base_version, where known
   hlc          INTEGER NOT NULL,
+  clocks       TEXT,
   created_at   INTEGER NOT NULL,
   version      INTEGER NOT NULL,           -- it produced
   change       INTEGER NOT NULL,           -- it was committed under
@@ -131,6 +135,7 @@ CREATE TABLE conflict (
   remote_label   TEXT,
   remote_at      INTEGER NOT NULL,
   opened_at      INTEGER NOT NULL,
+  resolver       TEXT,                     -- the app's, that is to decide; NULL: the user
   UNIQUE (collection, id)
 ) STRICT;
 

@@ -62,6 +62,9 @@ impl Drain {
             }
             (Asking::ProbeAfterTimeout(half, _), Answer::Probed(Err(_))) => self.lost_network(half, at, out),
             (Asking::Refresh(half), Answer::Refreshed(result)) => self.refreshed(half, result, at, out),
+            (Asking::Resolve(asked), Answer::Resolved(answer)) => {
+                self.step(Step::Resolve { asked, answer }, Storing::Resolve, out);
+            }
             // A runner that answers another question than was asked.
             _ => self.storage_fault("internal", false, at, out),
         }

@@ -19,6 +19,7 @@ use super::{
     step::{PassEnd, Release, Step, StepDone},
 };
 use crate::{
+    conflict::{self, Unresolved},
     env::Now,
     queue::{Flight, Rejection, SettleReport},
     remote::{Capabilities, Fault, PullPage, PullRequest, PushAnswer, PushBatch, TokenFault},
@@ -64,6 +65,8 @@ pub enum Answer {
     Probed(Result<(), Fault>),
     /// To [`Request::Refresh`].
     Refreshed(Result<(), TokenFault>),
+    /// To [`Request::Resolve`]; a message for a person if it failed.
+    Resolved(conflict::Answer),
 }
 
 /// What the runner has to do.
@@ -97,6 +100,10 @@ pub enum Request {
     Probe,
     /// The token was refused: get another.
     Refresh,
+    /// Not over the network: let the app's resolver decide a conflict
+    /// ([`consult`](crate::conflict::consult)), outside of the storage, within
+    /// [`Settings::resolver_ms`].
+    Resolve(Box<Unresolved>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +127,8 @@ enum Storing {
     Release,
     PreparePull,
     ApplyPage,
+    Unresolved,
+    Resolve,
     Schedule,
     Claim,
     Settle(Flight),
@@ -136,6 +145,8 @@ enum Asking {
     /// After a timeout: was it the network, or the request?
     ProbeAfterTimeout(Half, Option<Flight>),
     Refresh(Half),
+    /// The app's resolver.
+    Resolve(Box<Unresolved>),
 }
 
 /// The drain of one account. See the [module](super).

@@ -18,6 +18,8 @@ pub(super) struct Pass {
     pub(super) schedule: Schedule,
     pub(super) skip: HashSet<i64>,
     pub(super) rebased: HashMap<i64, u32>,
+    /// How often the app's resolver was asked, by collection and id.
+    pub(super) consulted: HashMap<(String, String), u32>,
     pub(super) starved: bool,
     pub(super) empty_claims: u32,
     /// What went wrong with some of the push, while the rest went on.
@@ -70,8 +72,35 @@ impl Drain {
                 self.half_worked(Half::Pull);
                 self.next_half(at, out);
             }
-            Some(Half::Push) => self.step(Step::Schedule, Storing::Schedule, out),
+            Some(Half::Push) => self.order(out),
             None => self.finish(at, out),
+        }
+    }
+
+    /// Puts the queue in order. What the app's resolvers are to decide comes before, so that it goes out
+    /// with the rest.
+    pub(super) fn order(&mut self, out: &mut Vec<Instruction>) {
+        if self.rules.resolves {
+            self.step(Step::Unresolved, Storing::Unresolved, out);
+        } else {
+            self.step(Step::Schedule, Storing::Schedule, out);
+        }
+    }
+
+    /// Asks for the first conflict that was not asked for too often in this pass: whoever writes to it
+    /// while the resolver thinks makes it think again, but not for ever.
+    fn consult(&mut self, unresolved: Vec<Unresolved>, out: &mut Vec<Instruction>) {
+        let next = self.pass.as_mut().and_then(|pass| {
+            unresolved.into_iter().find(|one| {
+                let key = (one.conflict.collection.clone(), one.conflict.id.clone());
+                let times = pass.consulted.entry(key).or_insert(0);
+                *times += 1;
+                *times <= MOST_REBASES
+            })
+        });
+        match next.map(Box::new) {
+            Some(next) => self.ask(Request::Resolve(next.clone()), Asking::Resolve(next), out),
+            None => self.step(Step::Schedule, Storing::Schedule, out),
         }
     }
 
@@ -178,6 +207,8 @@ impl Drain {
                 self.first_sync.page_came(needs_first_sync, at.now.tick_ms);
                 self.page_applied(changes, has_more, took_ms, remaining, at, out);
             }
+            (Storing::Unresolved, StepDone::Unresolved(unresolved)) => self.consult(unresolved, out),
+            (Storing::Resolve, _) => self.order(out),
             (Storing::Schedule, StepDone::Scheduled(items)) => {
                 self.fresh_writes = false;
                 if let Some(pass) = &mut self.pass {
@@ -267,6 +298,13 @@ impl Drain {
         if has_more {
             self.prepare_pull(out);
         } else {
+            if let Some(pass) = &mut self.pass
+                && self.rules.resolves
+                && !pass.halves.contains(&Half::Push)
+            {
+                // Pushed first: what came in may be for the app's resolvers, and goes out in this pass.
+                pass.halves.push_back(Half::Push);
+            }
             self.half_worked(Half::Pull);
             self.next_half(at, out);
         }
@@ -355,7 +393,7 @@ impl Drain {
             return self.other_epoch(at, out);
         }
         if settled.conflicts > 0 {
-            self.step(Step::Schedule, Storing::Schedule, out);
+            self.order(out);
         } else {
             self.next_batch(at, out);
         }

@@ -27,6 +27,10 @@ struct Bench {
     page_took_ms: u64,
     needs_first_sync: bool,
     fail_step: Option<&'static str>,
+    /// What waits for the app's resolvers.
+    unresolved: Vec<Unresolved>,
+    /// Whether what a resolver says settles anything.
+    moved_on: bool,
 }
 
 fn settings() -> Settings {
@@ -65,6 +69,8 @@ impl Bench {
             page_took_ms: 1,
             needs_first_sync: false,
             fail_step: None,
+            unresolved: Vec::new(),
+            moved_on: false,
         }
     }
 
@@ -109,6 +115,8 @@ impl Bench {
             Step::Release(_) => "release",
             Step::PreparePull { .. } => "prepare",
             Step::ApplyPage(_) => "page",
+            Step::Unresolved => "unresolved",
+            Step::Resolve { .. } => "resolve",
             Step::Schedule => "schedule",
             Step::Claim(_) => "claim",
             Step::Settle { .. } => "settle",
@@ -140,6 +148,15 @@ impl Bench {
                 remaining: page.remaining,
                 needs_first_sync: self.needs_first_sync,
             },
+            Step::Unresolved => StepDone::Unresolved(self.unresolved.clone()),
+            Step::Resolve { asked, .. } => {
+                if !self.moved_on {
+                    self.unresolved.retain(|one| one.conflict.id != asked.conflict.id);
+                    // It goes out now, under its record.
+                    self.write(1);
+                }
+                StepDone::Done
+            }
             Step::Schedule => StepDone::Scheduled(self.queue.clone()),
             Step::Claim(seqs) => {
                 let items: Vec<_> = seqs.iter().map(|&seq| push_item(seq)).collect();
@@ -277,6 +294,7 @@ fn push_item(seq: i64) -> PushItem {
         earlier: Vec::new(),
         created_at: 0,
         hlc: Hlc::default(),
+        clocks: None,
         server_id: None,
     }
 }
@@ -309,6 +327,7 @@ fn well(what: &Request) -> Answer {
         ),
         Request::Probe => Answer::Probed(Ok(())),
         Request::Refresh => Answer::Refreshed(Ok(())),
+        Request::Resolve(_) => Answer::Resolved(Ok(conflict::Verdict::KeepLocal)),
     }
 }
 
@@ -319,6 +338,7 @@ fn faulty(what: &Request, fault: Fault) -> Answer {
         Request::Push(_) => Answer::Pushed(Err(fault)),
         Request::Probe => Answer::Probed(Err(fault)),
         Request::Refresh => Answer::Refreshed(Err(TokenFault::Offline)),
+        Request::Resolve(_) => Answer::Resolved(Err("no".to_owned())),
     }
 }
 
@@ -329,6 +349,7 @@ fn kind(asked: &Option<(u64, Request)>) -> &'static str {
         Some((_, Request::Push(_))) => "push",
         Some((_, Request::Probe)) => "probe",
         Some((_, Request::Refresh)) => "refresh",
+        Some((_, Request::Resolve(_))) => "resolve",
     }
 }
 
@@ -1039,4 +1060,124 @@ fn a_write_that_is_waited_for_goes_out_at_once_and_alone() {
     let (probe, _) = bench.wake(Trigger::Confirm).unwrap();
     let asked = bench.answer(probe, Answer::Probed(Ok(())));
     assert_eq!(kind(&asked), "pull");
+}
+
+/// A bench whose collection is decided by the app's resolver, and conflicts that wait for it.
+fn with_resolver(settings: Settings, waiting: usize) -> Bench {
+    use crate::{
+        collection::{Collection, Collections},
+        conflict::{Conflict, Policy},
+    };
+    let collections = Collections::new([Collection::new("workout", Policy::custom("app"))]).unwrap();
+    let mut bench = Bench::new(settings.clone());
+    bench.drain = Drain::new(settings, Rules::from(&collections), ALL, 0);
+    let one = |n: usize| Unresolved {
+        resolver: "app".to_owned(),
+        conflict: Conflict {
+            collection: "workout".to_owned(),
+            id: format!("c{n}"),
+            base: None,
+            local: None,
+            local_at: 0,
+            remote: None,
+            remote_version: 1,
+            remote_device: String::new(),
+            remote_label: None,
+            remote_at: 0,
+            opened_at: 0,
+        },
+        local_hlc: 0,
+    };
+    bench.unresolved = (0..waiting).map(one).collect();
+    bench
+}
+
+#[test]
+fn resolvers_are_asked_one_by_one_before_the_push_and_what_they_decide_goes_in_the_same_pass() {
+    for order in [Order::PullThenPush, Order::PushThenPull] {
+        let mut bench = with_resolver(Settings { order, ..settings() }, 2);
+        let mut asked = bench.wake(Trigger::User);
+        let mut kinds = Vec::new();
+        while let Some((request, what)) = asked {
+            kinds.push(kind(&Some((request, clone_of(&what)))));
+            asked = bench.answer(request, well(&what));
+        }
+        let expected = match order {
+            Order::PullThenPush => vec!["pull", "resolve", "resolve", "push"],
+            Order::PushThenPull => vec!["resolve", "resolve", "push", "pull"],
+        };
+        assert_eq!(kinds, expected, "{order:?}");
+        assert_eq!(
+            (bench.last().accepted, bench.last().requests),
+            (2, 2),
+            "a resolver is no request"
+        );
+        assert_eq!(
+            (bench.last().pull, bench.last().push),
+            (HalfResult::Worked, HalfResult::Worked)
+        );
+    }
+}
+
+fn clone_of(what: &Request) -> Request {
+    match what {
+        Request::Pull(pull) => Request::Pull(pull.clone()),
+        Request::Push(batch) => Request::Push(batch.clone()),
+        Request::Resolve(one) => Request::Resolve(one.clone()),
+        Request::Probe => Request::Probe,
+        Request::Refresh => Request::Refresh,
+    }
+}
+
+#[test]
+fn what_a_pull_brings_for_a_resolver_is_decided_in_the_same_pass_when_the_push_came_first() {
+    let mut bench = with_resolver(
+        Settings {
+            order: Order::PushThenPull,
+            ..settings()
+        },
+        0,
+    );
+    let (request, what) = bench.wake(Trigger::User).unwrap();
+    assert!(matches!(what, Request::Pull(_)), "nothing to push yet");
+    bench.unresolved = with_resolver(settings(), 1).unresolved;
+    let next = bench.answer(request, well(&what));
+    assert_eq!(kind(&next), "resolve");
+    bench.all_well(next);
+    assert_eq!(bench.last().accepted, 1);
+}
+
+#[test]
+fn a_conflict_that_moves_on_is_asked_about_again_but_not_for_ever() {
+    let mut bench = with_resolver(settings(), 1);
+    bench.moved_on = true;
+    bench.write(1);
+    let mut asked = bench.wake(Trigger::User);
+    let mut times = 0;
+    while let Some((request, what)) = asked {
+        times += u32::from(matches!(what, Request::Resolve(_)));
+        asked = bench.answer(request, well(&what));
+    }
+    assert_eq!(times, MOST_REBASES);
+    assert_eq!(bench.last().accepted, 1, "the others go all the same");
+}
+
+#[test]
+fn a_pass_that_is_cancelled_does_not_wait_for_a_resolver() {
+    let mut bench = with_resolver(settings(), 1);
+    let (request, what) = bench.wake(Trigger::User).unwrap();
+    let next = bench.answer(request, well(&what));
+    assert_eq!(kind(&next), "resolve");
+    assert!(bench.feed(Event::Cancel).is_none());
+    assert_eq!(bench.last().cancelled, Some(Cancelled::Caller));
+    assert_eq!(bench.unresolved.len(), 1, "the next pass asks again");
+}
+
+#[test]
+fn collections_without_a_resolver_cost_no_step() {
+    let mut bench = Bench::new(settings());
+    bench.write(1);
+    let asked = bench.wake(Trigger::User);
+    bench.all_well(asked);
+    assert!(!bench.steps.contains(&"unresolved"), "{:?}", bench.steps);
 }

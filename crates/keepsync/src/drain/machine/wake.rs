@@ -134,6 +134,7 @@ impl Drain {
             schedule: Schedule::default(),
             skip: HashSet::new(),
             rebased: HashMap::new(),
+            consulted: HashMap::new(),
             starved: false,
             empty_claims: 0,
             trouble: None,

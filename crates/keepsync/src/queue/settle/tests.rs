@@ -49,6 +49,7 @@ fn device() -> Db {
         device_id: Some("device".to_owned()),
         collections: Collections::new(collections).unwrap(),
         settings: Settings::default(),
+        resolvers: crate::conflict::Resolvers::default(),
         env: Arc::new(Still::default()),
     })
     .unwrap()

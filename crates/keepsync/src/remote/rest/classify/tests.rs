@@ -53,6 +53,7 @@ fn item(operation: Operation, base_version: i64) -> PushItem {
         earlier: Vec::new(),
         created_at: 0,
         hlc: Hlc::at(1),
+        clocks: None,
         server_id: None,
     }
 }

@@ -52,6 +52,7 @@ fn item(collection: &str, operation: Operation, base_version: i64) -> PushItem {
         earlier: Vec::new(),
         created_at: 1_763_600_000_000,
         hlc: Hlc::at(1),
+        clocks: None,
         server_id: None,
     }
 }

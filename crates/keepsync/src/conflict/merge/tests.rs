@@ -1,0 +1,352 @@
+use super::*;
+use crate::{
+    conflict::{Action, Merge, Side, plan},
+    hlc::Hlc,
+};
+use serde_json::json;
+
+fn object(value: Value) -> Object {
+    value.as_object().unwrap().clone()
+}
+
+/// A version as it travels.
+#[derive(Debug, Clone)]
+struct Sent {
+    body: Option<Object>,
+    hlc: Hlc,
+    device: String,
+    clocks: Clocks,
+}
+
+impl Sent {
+    fn new(body: Value, ms: i64, device: &str) -> Self {
+        Self {
+            body: Some(object(body)),
+            hlc: Hlc::at(ms),
+            device: device.to_owned(),
+            clocks: Clocks::default(),
+        }
+    }
+
+    fn own(&self) -> Clock {
+        Clock {
+            hlc: self.hlc,
+            device_id: self.device.clone(),
+        }
+    }
+
+    fn times(&self) -> Times {
+        Times::new(self.own(), self.clocks.clone())
+    }
+
+    fn side(&self) -> Side<'_> {
+        Side {
+            body: self.body.as_ref(),
+            hlc: self.hlc,
+            device_id: &self.device,
+            clocks: Some(&self.clocks),
+        }
+    }
+
+    /// A local write on top of it.
+    fn edit(&self, policy: &Policy, groups: &[FieldGroup], body: Option<Value>, ms: i64, device: &str) -> Self {
+        let mut next = Self {
+            body: body.map(object),
+            hlc: Hlc::at(ms),
+            device: device.to_owned(),
+            clocks: Clocks::default(),
+        };
+        if let (Some(old), Some(new)) = (&self.body, &next.body) {
+            next.clocks = stamp(policy, groups, (old, &self.times()), new, &next.own());
+        }
+        next
+    }
+}
+
+/// What the server has after `local`, made on `base`, met `server` there: what the device sends, if
+/// anything.
+fn meet(policy: &Policy, groups: &[FieldGroup], base: &Sent, local: &Sent, server: &Sent) -> Sent {
+    let made_on = base.body.as_ref().map_or(Base::Apart, Base::Body);
+    match plan(policy, groups, made_on, local.side(), server.side()) {
+        Action::Same | Action::TakeRemote | Action::LoseLocal => server.clone(),
+        Action::KeepLocal | Action::LoseRemote => local.clone(),
+        Action::Merge(Merge { body, clocks }) => Sent {
+            body: Some(body),
+            // Put together wherever and whenever: its own clock says nothing.
+            hlc: local.hlc.max(server.hlc).next(0),
+            device: "whoever".to_owned(),
+            clocks,
+        },
+        asked => panic!("{asked:?}"),
+    }
+}
+
+fn value(sent: &Sent) -> Value {
+    sent.body.clone().map_or(Value::Null, Value::Object)
+}
+
+/// Edits made on one base arrive in every order; all come to the same.
+fn same_in_any_order(policy: &Policy, groups: &[FieldGroup], base: &Sent, edits: &[Sent; 3], told: &str) -> Value {
+    let mut results = Vec::new();
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let mut server = edits[order[0]].clone();
+        for next in &order[1..] {
+            server = meet(policy, groups, base, &edits[*next], &server);
+        }
+        results.push((order, value(&server)));
+    }
+    for (order, result) in &results {
+        assert_eq!(
+            result, &results[0].1,
+            "{told}: {policy:?} {order:?} against {:?}: {edits:#?}",
+            results[0].0
+        );
+    }
+    results.swap_remove(0).1
+}
+
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+
+    fn scalar(&mut self) -> Value {
+        match self.roll(6) {
+            0 => json!("a"),
+            1 => json!("2026-11-20T10:00:00+02:00"),
+            2 => json!(0.5),
+            3 => json!(null),
+            n => json!(n),
+        }
+    }
+
+    fn members(&mut self) -> Value {
+        let mut members = Object::new();
+        for name in ["x", "y", "z"] {
+            if self.roll(2) == 0 {
+                members.insert(name.to_owned(), self.scalar());
+            }
+        }
+        Value::Object(members)
+    }
+
+    /// A body whose fields keep their kinds, as an app's do.
+    fn body(&mut self) -> Value {
+        let mut body = Object::new();
+        for field in ["at", "n", "w", "r"] {
+            if self.roll(4) > 0 {
+                body.insert(field.to_owned(), self.scalar());
+            }
+        }
+        if self.roll(4) > 0 {
+            body.insert("m".to_owned(), self.members());
+        }
+        if self.roll(4) > 0 {
+            let mut days: Vec<Value> = Vec::new();
+            for day in [3, 1, 2] {
+                if self.roll(2) == 0 {
+                    days.push(json!({"day": day, "v": self.scalar()}));
+                }
+            }
+            if self.roll(4) == 0 {
+                days.reverse();
+            }
+            body.insert("days".to_owned(), Value::Array(days));
+        }
+        Value::Object(body)
+    }
+}
+
+fn policies() -> Vec<(Policy, Vec<FieldGroup>)> {
+    let group = |fields: &[&str], policy| FieldGroup {
+        fields: fields.iter().map(|field| (*field).to_owned()).collect(),
+        policy,
+    };
+    vec![
+        (Policy::LastWriteWins, vec![]),
+        (Policy::latest_of("at"), vec![]),
+        (Policy::lww_per("day"), vec![]),
+        (Policy::merge_max("m.*"), vec![]),
+        (Policy::merge_max(""), vec![]),
+        (Policy::Counter, vec![]),
+        (Policy::merge_fields([["w", "r"]]), vec![]),
+        (
+            Policy::LastWriteWins,
+            vec![
+                group(&["at", "n"], Policy::latest_of("at")),
+                group(&["w", "r"], Policy::Counter),
+                group(&["m"], Policy::lww_per("day")),
+            ],
+        ),
+        (
+            Policy::merge_fields([["n", "at"]]),
+            vec![
+                group(&["w"], Policy::LastWriteWins),
+                group(&["m"], Policy::merge_max("m")),
+            ],
+        ),
+    ]
+}
+
+#[test]
+fn automatic_policies_come_to_the_same_in_any_order() {
+    for (policy, groups) in policies() {
+        for seed in 1..=150u64 {
+            let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+            let base = Sent::new(dice.body(), 100, "server");
+            let devices = ["phone", "tablet", "watch"];
+            let edits = devices.map(|device| {
+                let mut sent = base.clone();
+                for _ in 0..=dice.roll(2) {
+                    let ms = 101 + dice.roll(5) as i64 * 10 + sent.hlc.wall_ms().saturating_sub(100);
+                    let body = if dice.roll(5) == 0 { value(&sent) } else { dice.body() };
+                    sent = sent.edit(&policy, &groups, Some(body), ms, device);
+                }
+                sent
+            });
+            let told = format!("seed {seed}");
+            same_in_any_order(&policy, &groups, &base, &edits, &told);
+            let itself = edits[0].body.as_ref().map_or(Base::Apart, Base::Body);
+            assert_eq!(
+                plan(&policy, &groups, itself, edits[0].side(), edits[0].side()),
+                Action::Same,
+                "{told}: a version that meets itself changes nothing"
+            );
+        }
+    }
+}
+
+#[test]
+fn whether_a_record_is_there_does_not_depend_on_the_order() {
+    for (policy, groups) in policies() {
+        for seed in 1..=80u64 {
+            let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+            let base = Sent::new(dice.body(), 100, "server");
+            let edits = ["phone", "tablet", "watch"].map(|device| {
+                let body = (dice.roll(2) == 0).then(|| dice.body());
+                let ms = 101 + dice.roll(50) as i64;
+                base.edit(&policy, &groups, body, ms, device)
+            });
+            let mut there = Vec::new();
+            for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+                let mut server = edits[order[0]].clone();
+                for next in &order[1..] {
+                    server = meet(&policy, &groups, &base, &edits[*next], &server);
+                }
+                there.push(server.body.is_some());
+            }
+            assert!(
+                there.iter().all(|is| *is == there[0]),
+                "seed {seed}: {policy:?} {there:?} {edits:#?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn versions_made_apart_come_to_the_same_in_any_order() {
+    for (policy, groups) in policies() {
+        for seed in 1..=80u64 {
+            let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+            let nothing = Sent {
+                body: None,
+                ..Sent::new(json!({}), 0, "")
+            };
+            let made =
+                ["phone", "tablet", "watch"].map(|device| Sent::new(dice.body(), 1 + dice.roll(9) as i64, device));
+            same_in_any_order(&policy, &groups, &nothing, &made, &format!("seed {seed}"));
+        }
+    }
+}
+
+/// A backend that tells no clocks: what is as in the base was not written there.
+#[test]
+fn without_clocks_the_base_tells_who_wrote_what() {
+    let base = object(json!({"a": 1, "b": 1, "c": 1}));
+    let local = Sent::new(json!({"a": 1, "b": 1, "c": 1}), 10, "phone").edit(
+        &Policy::merge_fields::<String>([[]; 0]),
+        &[],
+        Some(json!({"a": 2, "b": 1, "c": 2})),
+        20,
+        "phone",
+    );
+    let theirs = object(json!({"a": 1, "b": 3, "c": 3}));
+    let remote = Side {
+        body: Some(&theirs),
+        hlc: Hlc::at(30),
+        device_id: "server",
+        clocks: None,
+    };
+    let policy = Policy::MergeFields(Vec::new());
+    let Action::Merge(merged) = plan(&policy, &[], Base::Body(&base), local.side(), remote) else {
+        panic!("both have a part in it")
+    };
+    assert_eq!(Value::Object(merged.body), json!({"a": 2, "b": 3, "c": 3}));
+}
+
+#[test]
+fn added_numbers_are_not_added_twice_when_the_base_is_forgotten() {
+    let (local, server) = (
+        Sent::new(json!({"n": 5}), 20, "phone"),
+        Sent::new(json!({"n": 4}), 10, "tablet"),
+    );
+    let action = plan(&Policy::Counter, &[], Base::Unknown, local.side(), server.side());
+    assert_eq!(action, Action::LoseRemote);
+    let action = plan(&Policy::Counter, &[], Base::Unknown, server.side(), local.side());
+    assert_eq!(action, Action::LoseLocal);
+    let action = plan(&Policy::Counter, &[], Base::Apart, local.side(), server.side());
+    assert!(matches!(action, Action::Merge(merge) if merge.body["n"] == 9));
+}
+
+#[test]
+fn a_field_that_became_something_else_later_stands() {
+    let policy = Policy::lww_per("day");
+    let base = Sent::new(json!({"m": {"x": 1}, "days": [{"day": 1}]}), 1, "server");
+    let here = base.edit(&policy, &[], Some(json!({"m": "gone", "days": 5})), 9, "phone");
+    let there = base.edit(
+        &policy,
+        &[],
+        Some(json!({"m": {"x": 2}, "days": [{"day": 1, "v": 1}]})),
+        5,
+        "tablet",
+    );
+    for (a, b) in [(&here, &there), (&there, &here)] {
+        assert_eq!(value(&meet(&policy, &[], &base, a, b)), json!({"m": "gone", "days": 5}));
+    }
+}
+
+#[test]
+fn units_of_odd_names_keep_apart() {
+    let policy = Policy::lww_per("day");
+    let base = Sent::new(
+        json!({"a/b": 1, "a": {"b": 1, "": 1}, "": {"": 1}, "~": 1, "a=1": 1, "x,y": 1}),
+        1,
+        "server",
+    );
+    let here = base.edit(
+        &policy,
+        &[],
+        Some(json!({"a/b": 2, "a": {"b": 1, "": 2}, "": {"": 1}, "~": 1, "a=1": 2})),
+        9,
+        "phone",
+    );
+    let there = base.edit(
+        &policy,
+        &[],
+        Some(json!({"a/b": 1, "a": {"b": 3, "": 1}, "": {"": 3}, "~": 3, "a=1": 1, "x,y": 1})),
+        5,
+        "tablet",
+    );
+    for (a, b) in [(&here, &there), (&there, &here)] {
+        let merged = value(&meet(&policy, &[], &base, a, b));
+        assert_eq!(
+            merged,
+            json!({"a/b": 2, "a": {"b": 3, "": 2}, "": {"": 3}, "~": 3, "a=1": 2})
+        );
+    }
+}
