@@ -32,7 +32,7 @@ pub(crate) const SESSIONS: [(&str, &str); 1] = [(WORKOUT, SET_LOG)];
 pub(crate) fn collections() -> Result<Collections> {
     let [(set_log, parent, field)] = PARENTS;
     Collections::new([
-        Collection::new(WORKOUT, Policy::Ask).priority(10),
+        Collection::new(WORKOUT, Policy::Ask).priority(10).same_when(["date"]),
         Collection::new(set_log, Policy::ClientWins)
             .child_of(parent, field)
             .priority(10),

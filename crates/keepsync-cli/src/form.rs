@@ -1,7 +1,6 @@
 //! The forms of `--json`: a public contract, described in `docs/cli.md`.
 
 use keepsync::{
-    conflict::Conflict,
     queue::{Entry, Reason},
     record::Record,
     session::Session,
@@ -136,38 +135,10 @@ impl EntryForm {
     }
 }
 
-#[derive(Serialize)]
-pub(crate) struct ConflictForm {
-    conflict: String,
-    collection: String,
-    id: String,
-    local: Option<Box<RawValue>>,
-    remote: Option<Box<RawValue>>,
-    base: Option<Box<RawValue>>,
-    local_device: String,
-    remote_device: String,
-}
-
-impl ConflictForm {
-    /// `here` is this device's label, or its id.
-    pub(crate) fn new(conflict: &Conflict, here: &str) -> Self {
-        Self {
-            conflict: format!("{}/{}@{}", conflict.collection, conflict.id, conflict.remote_version),
-            collection: conflict.collection.clone(),
-            id: conflict.id.clone(),
-            local: body(conflict.local.as_deref()),
-            remote: body(conflict.remote.as_deref()),
-            base: body(conflict.base.as_deref()),
-            local_device: here.to_owned(),
-            remote_device: remote_device(conflict),
-        }
-    }
-}
-
-/// The other device's label, or its id.
-pub(crate) fn remote_device(conflict: &Conflict) -> String {
-    let label = conflict.remote_label.clone().filter(|label| !label.is_empty());
-    label.unwrap_or_else(|| conflict.remote_device.clone())
+/// What a person calls a device, else its id.
+pub(crate) fn label_or(label: Option<&String>, device_id: &str) -> String {
+    let label = label.filter(|label| !label.is_empty());
+    label.cloned().unwrap_or_else(|| device_id.to_owned())
 }
 
 #[derive(Serialize)]

@@ -91,6 +91,7 @@ impl Names {
             (r"\beyJ[\w-]+\.[\w-]+\.[\w-]+", "<token>"),
             (r"^[\w-]{43}$", "<refresh token>"),
             (r#""refresh_token":"[^"]+""#, r#""refresh_token":"<refresh token>""#),
+            (r"@(\d+)\.[0-9a-f]{8}\b", "@$1.<sides>"),
             (r"127\.0\.0\.1:\d+", "127.0.0.1:<port>"),
             (r#"_bytes":\d+"#, r#"_bytes":<bytes>"#),
             (r"\d+ bytes, log \d+ bytes", "<bytes> bytes, log <bytes> bytes"),

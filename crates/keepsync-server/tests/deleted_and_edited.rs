@@ -199,10 +199,7 @@ async fn under_ask_the_user_sees_both_and_decides_whoever_was_later() {
         } else {
             Resolution::KeepRemote
         };
-        asked
-            .resolve("note", "r", conflict.remote_version, resolution)
-            .await
-            .unwrap();
+        asked.resolve("note", "r", &conflict.token, resolution).await.unwrap();
         scene.ends(keep_edit.then_some(EDIT)).await;
     }
 }

@@ -8,7 +8,7 @@ use crate::{
 use keepsync::{
     Error,
     change::Changes,
-    conflict::{self, Resolution},
+    conflict::{self, ChildBody, Merged, Resolution},
     drain::{Event, Trigger},
     kv,
     queue::{self, Entry, EntryState},
@@ -48,7 +48,8 @@ impl Hands<'_> {
     /// One thing a user does.
     pub(crate) fn act(&mut self) -> Done {
         match self.rng.below(100) {
-            0..30 => self.put(),
+            0..24 => self.put(),
+            24..30 => self.shared_workout(),
             30..42 => self.change_any(false),
             42..48 => self.change_any(true),
             48..80 => self.session(),
@@ -110,6 +111,35 @@ impl Hands<'_> {
             return Ok(nothing(what));
         };
         self.wrote(collection, id, &marker, false, saw);
+        Ok(Deed { line: what, events })
+    }
+
+    /// A workout that every device of an account works on, and its sets.
+    fn shared_workout(&mut self) -> Done {
+        let id = format!("x{}", self.rng.below(2));
+        if self.rng.chance(0.3) || self.app()?.db.read(|read| read.get("workout", &id))?.is_none() {
+            return self.put_to("workout", &id);
+        }
+        let set = session::set_id(&id, &format!("s{}", self.rng.below(3)));
+        let marker = self.fresh();
+        let body = format!(
+            "{{\"m\":\"{marker}\",\"workout_id\":\"{id}\",\"n\":{}}}",
+            self.rng.below(9)
+        );
+        let saw = self.seen("set_log", &set)?;
+        let delete = saw.is_some() && self.rng.chance(0.2);
+        let written = self.app()?.db.write(|write| match delete {
+            true => record::delete(write, "set_log", &set),
+            false => record::put(write, "set_log", &set, &body),
+        });
+        let what = format!(
+            "{} set_log/{set} of {id} {marker}",
+            if delete { "deletes" } else { "puts" }
+        );
+        let Some(events) = told(written, &what)? else {
+            return Ok(nothing(what));
+        };
+        self.wrote("set_log", &set, &marker, delete, saw);
         Ok(Deed { line: what, events })
     }
 
@@ -335,42 +365,79 @@ impl Hands<'_> {
         }
     }
 
-    /// Decides a conflict, one way or another.
+    /// Decides a conflict, one way or another: the record's and its children's.
     pub(crate) fn resolve(&mut self, conflict: &conflict::Conflict) -> Done {
         let (collection, id) = (conflict.collection.as_str(), conflict.id.as_str());
-        let local = conflict.local.as_deref().and_then(marker).map(str::to_owned);
-        let remote = conflict.remote.as_deref().and_then(marker).map(str::to_owned);
-        let new = self.fresh();
-        let resolution = match self.rng.below(3) {
+        let sides = sides(conflict);
+        let kind = match self.rng.below(4) {
+            // A body mixed of two would carry a marker that was sent before.
+            2 if sides.iter().any(|side| {
+                let proposed = conflict.proposal_of(&side.key);
+                proposed != side.local.as_deref() && proposed != side.remote.as_deref()
+            }) =>
+            {
+                3
+            }
+            kind => kind,
+        };
+        let mut news = Vec::new();
+        let resolution = match kind {
             0 => Resolution::KeepLocal,
             1 => Resolution::KeepRemote,
-            _ => Resolution::Merge(merged(conflict, &new)),
+            2 => Resolution::MergeWith(Merged::default()),
+            _ => {
+                let mut merge = Merged::default();
+                for side in &sides {
+                    let new = self.fresh();
+                    let body = Some(merged(side, &new));
+                    news.push(new);
+                    if side.key == (conflict.collection.clone(), conflict.id.clone()) {
+                        merge.body = body;
+                    } else {
+                        let (collection, id) = side.key.clone();
+                        merge.children.push(ChildBody { collection, id, body });
+                    }
+                }
+                Resolution::MergeWith(merge)
+            }
         };
-        let shown = conflict.remote_version;
         let written = self
             .app()?
             .db
-            .write(|write| conflict::resolve(write, collection, id, shown, &resolution));
-        let kind = match &resolution {
-            Resolution::KeepLocal => "keeps the local",
-            Resolution::KeepRemote => "keeps the remote",
-            Resolution::Merge(_) => "merges the",
-        };
-        let what = format!("{kind} version of {collection}/{id} {new}");
+            .write(|write| conflict::resolve(write, collection, id, &conflict.token, &resolution));
+        let words = [
+            "keeps the local",
+            "keeps the remote",
+            "takes the proposed",
+            "merges the",
+        ];
+        let word = words
+            .get(usize::try_from(kind).unwrap_or(0))
+            .copied()
+            .unwrap_or_default();
+        let what = format!("{word} version of {collection}/{id} {}", news.join(" "));
         let Some(events) = told(written, &what)? else {
             return Ok(nothing(what));
         };
-        match resolution {
-            Resolution::KeepLocal => match (local, remote) {
-                (Some(local), Some(remote)) => self.oracle.saw_too(&local, &remote),
-                (None, remote) => self.wrote(collection, id, &new, true, remote),
-                _ => {}
-            },
-            Resolution::KeepRemote => {}
-            Resolution::Merge(_) => {
-                self.wrote(collection, id, &new, false, local);
+        for (at, side) in sides.into_iter().enumerate() {
+            let proposed = conflict.proposal_of(&side.key).and_then(marker);
+            let mark = |body: &Option<String>| body.as_deref().and_then(marker).map(str::to_owned);
+            let (local, remote) = (mark(&side.local), mark(&side.remote));
+            let (collection, id) = (side.key.0.as_str(), side.key.1.as_str());
+            let keeps_local = kind == 0 || (kind == 2 && proposed != remote.as_deref());
+            if let Some(new) = news.get(at) {
+                self.wrote(collection, id, new, false, local);
                 if let Some(remote) = remote {
-                    self.oracle.saw_too(&new, &remote);
+                    self.oracle.saw_too(new, &remote);
+                }
+            } else if keeps_local {
+                match (local, remote) {
+                    (Some(local), Some(remote)) => self.oracle.saw_too(&local, &remote),
+                    (None, remote) => {
+                        let new = self.fresh();
+                        self.wrote(collection, id, &new, true, remote);
+                    }
+                    _ => {}
                 }
             }
         }
@@ -454,9 +521,40 @@ impl Hands<'_> {
     }
 }
 
+/// Two versions of one record.
+struct Side {
+    key: (String, String),
+    local: Option<String>,
+    remote: Option<String>,
+}
+
+/// What is in conflict: the record itself, if it is, and those of its children that are.
+fn sides(conflict: &conflict::Conflict) -> Vec<Side> {
+    let children = conflict
+        .children
+        .iter()
+        .filter(|child| child.in_conflict)
+        .map(|child| Side {
+            key: (child.collection.clone(), child.id.clone()),
+            local: child.local.clone(),
+            remote: child.remote.clone(),
+        });
+    let own = Side {
+        key: (conflict.collection.clone(), conflict.id.clone()),
+        local: conflict.local.clone(),
+        remote: conflict.remote.clone(),
+    };
+    conflict
+        .in_conflict
+        .then_some(own)
+        .into_iter()
+        .chain(children)
+        .collect()
+}
+
 /// A body made from both sides of a conflict; a child keeps its parent.
-fn merged(conflict: &conflict::Conflict, marker: &str) -> String {
-    let either = conflict.local.as_deref().or(conflict.remote.as_deref()).unwrap_or("{}");
+fn merged(side: &Side, marker: &str) -> String {
+    let either = side.local.as_deref().or(side.remote.as_deref()).unwrap_or("{}");
     let mut body: serde_json::Value = serde_json::from_str(either).unwrap_or_default();
     if let Some(object) = body.as_object_mut() {
         object.remove("bad");

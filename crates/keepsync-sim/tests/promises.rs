@@ -509,7 +509,7 @@ fn promise_12_never_stuck_in_silence_each_state_has_its_status_and_each_entry_it
     assert_eq!(status(&conflicted), Status::NeedsAttention { count: 1 });
     conflicted
         .db
-        .write(|write| conflict::resolve(write, "workout", "w", 1, &Resolution::KeepRemote))
+        .write(|write| conflict::resolve(write, "workout", "w", "1", &Resolution::KeepRemote))
         .unwrap();
     assert_eq!(status(&conflicted), Status::Idle);
 

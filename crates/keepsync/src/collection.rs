@@ -64,6 +64,8 @@ pub struct Collection {
     pub(crate) first_sync: FirstSync,
     pub(crate) on_rejected: OnRejected,
     pub(crate) deletes: bool,
+    pub(crate) settles_itself: bool,
+    pub(crate) same_when: Vec<String>,
     pub(crate) announces: bool,
 }
 
@@ -98,6 +100,8 @@ impl Collection {
             first_sync: FirstSync::NotRequired,
             on_rejected: OnRejected::ParkLane,
             deletes: true,
+            settles_itself: false,
+            same_when: Vec::new(),
             announces: false,
         }
     }
@@ -181,6 +185,24 @@ impl Collection {
         self
     }
 
+    /// Conflicts of these records are settled by their own policy, also where their parent's collection
+    /// asks. Without it, what an `ask` parent's children say on two devices is one conflict of the parent:
+    /// the user decides about a workout with its sets.
+    #[must_use]
+    pub fn settles_itself(mut self) -> Self {
+        self.settles_itself = true;
+        self
+    }
+
+    /// Records that are equal in all of these top-level fields, and were made on different devices, are
+    /// twins: two workouts of one date and time. Both are kept; [`Read::twins`](crate::Read::twins) lists
+    /// them, so that the user can merge them or delete one.
+    #[must_use]
+    pub fn same_when<F: Into<String>>(mut self, fields: impl IntoIterator<Item = F>) -> Self {
+        self.same_when = fields.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// The user is told when the server changes these: definitions the app is built on, such as an exercise
     /// library. One notice however many changed; the first pull tells nothing.
     #[must_use]
@@ -231,6 +253,7 @@ impl Collections {
                 .indexes
                 .iter()
                 .chain(collection.parent.iter().map(|parent| &parent.field))
+                .chain(&collection.same_when)
             {
                 check_field(field).map_err(|problem| bad(format!("field {field:?}: {problem}")))?;
             }

@@ -90,8 +90,9 @@
 //! [`first_sync`] tells how far it is, whether it stalled, and how to retry or go on without.
 //!
 //! **7. When something is wrong**, the status says what ([`drain::Status`]), every unsent write says
-//! why it is where it is ([`queue::Entry`]), conflicts wait with both versions
-//! ([`conflict::Conflict`]), and [`Store::bundle`] is what to attach to a bug report.
+//! why it is where it is ([`queue::Entry`]), conflicts wait with both versions, what differs and a proposed
+//! merge ([`conflict::Conflict`]), records that were made twice can be made one ([`record::merge_into`]),
+//! and [`Store::bundle`] is what to attach to a bug report.
 //!
 //! # The flow, and where each step lives
 //!

@@ -106,12 +106,19 @@ pub(crate) fn apply(write: &mut Write<'_>, page: &PullPage) -> Result<bool> {
                 true => shown(write, change)?,
                 false => None,
             };
+            record::warn_of_change(
+                write,
+                (&change.collection, &change.id),
+                &change.version,
+                page.server_time,
+            )?;
             apply_one(write, change, generation)?;
             if before.is_some_and(|before| before != change.version.body) {
                 announced.insert(change.collection.clone());
             }
         }
     }
+    learn_devices(write, page)?;
     for name in &announced {
         notice::add(write, NoticeKind::DefinitionsChanged, (name, ""), "")?;
     }
@@ -148,6 +155,24 @@ fn store_cursors(write: &mut Write<'_>, page: &PullPage, generations: &mut Gener
                  remaining = iif(complete, 0, ?4) WHERE collection = ?1",
             )?
             .execute(params![name, cursor, came, left])?;
+    }
+    Ok(())
+}
+
+/// What people call the devices that wrote the page: few, whatever its length.
+fn learn_devices(write: &mut Write<'_>, page: &PullPage) -> Result<()> {
+    let labels: BTreeMap<&str, &str> = page
+        .changes
+        .iter()
+        .filter_map(|change| {
+            Some((
+                change.version.device_id.as_str(),
+                change.version.device_label.as_deref()?,
+            ))
+        })
+        .collect();
+    for (device_id, label) in labels {
+        record::learn_device(write, device_id, Some(label))?;
     }
     Ok(())
 }
@@ -197,8 +222,9 @@ fn apply_one(write: &mut Write<'_>, change: &RemoteChange, generation: i64) -> R
         let path = parent.map(|parent| format!("$.{}", parent.field));
         static SQL: Lazy<&str> = Lazy::new(|| {
             "INSERT INTO record (collection, id, parent_id, body, hlc, device_id, base, version, state, server_id, created_at,
-             updated_at, synced_at, seen, base_id, clocks) VALUES (?1, ?2, iif(?3 IS NULL, NULL, json_extract(?4, ?3)), ?4, ?5, ?6,
-             1, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+             updated_at, synced_at, seen, base_id, clocks, created_by)
+             VALUES (?1, ?2, iif(?3 IS NULL, NULL, json_extract(?4, ?3)), ?4, ?5, ?6, 1, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
+             iif(?7 = 1, ?6, NULL))
              ON CONFLICT (collection, id) DO UPDATE SET body = excluded.body, hlc = excluded.hlc, device_id = excluded.device_id,
              version = excluded.version, server_id = coalesce(excluded.server_id, server_id), updated_at = excluded.updated_at,
              synced_at = excluded.synced_at, seen = excluded.seen, base_id = excluded.base_id, clocks = excluded.clocks

@@ -86,6 +86,9 @@ pub struct Settings {
     pub readers: usize,
     /// How long the app's own resolver may take to decide a conflict.
     pub resolver_ms: u64,
+    /// A change by another device is worth a warning this long after the server took it, where the record is
+    /// worked with here.
+    pub elsewhere_window_ms: i64,
     /// What a person calls this device.
     pub device_label: Option<String>,
 }
@@ -138,6 +141,7 @@ impl Default for Settings {
             wal_bytes: 8 * 1024 * 1024,
             readers: 3,
             resolver_ms: 10_000,
+            elsewhere_window_ms: 10 * 60_000,
             device_label: None,
         }
     }

@@ -55,18 +55,14 @@ fn server_wins_takes_the_servers_version_and_keeps_ours_in_the_history() {
 #[test]
 fn client_wins_sends_ours_over_theirs_and_keeps_theirs_in_the_history() {
     let mut device = Device::new();
-    device.put("workout", "w", "{}");
-    device.put("set_log", "s", r#"{"workout_id":"w","reps":5}"#);
+    device.put("weight", "s", r#"{"reps":5}"#);
     device.push(|_| Some(accepted(1)));
-    device.put("set_log", "s", r#"{"workout_id":"w","reps":6}"#);
-    let theirs = r#"{"workout_id":"w","reps":4}"#;
-    device.pull_only(vec![change("set_log", "s", version(2, Some(theirs), LATER))]);
+    device.put("weight", "s", r#"{"reps":6}"#);
+    let theirs = r#"{"reps":4}"#;
+    device.pull_only(vec![change("weight", "s", version(2, Some(theirs), LATER))]);
+    assert_eq!(device.body("weight", "s").as_deref(), Some(r#"{"reps":6}"#));
     assert_eq!(
-        device.body("set_log", "s").as_deref(),
-        Some(r#"{"workout_id":"w","reps":6}"#)
-    );
-    assert_eq!(
-        history(&device, "set_log", "s"),
+        history(&device, "weight", "s"),
         [("lost_to_device".to_owned(), Some(theirs.to_owned()))]
     );
     let mut base = 0;
@@ -75,7 +71,7 @@ fn client_wins_sends_ours_over_theirs_and_keeps_theirs_in_the_history() {
         Some(accepted(3))
     });
     assert_eq!(
-        (base, device.get("set_log", "s").unwrap().state),
+        (base, device.get("weight", "s").unwrap().state),
         (2, RecordState::Synced)
     );
 }
@@ -83,12 +79,11 @@ fn client_wins_sends_ours_over_theirs_and_keeps_theirs_in_the_history() {
 #[test]
 fn client_wins_brings_back_what_was_deleted_elsewhere_whatever_the_clocks_say() {
     let mut device = Device::new();
-    device.put("workout", "w", "{}");
-    device.put("set_log", "s", r#"{"workout_id":"w","reps":5}"#);
+    device.put("weight", "s", r#"{"reps":5}"#);
     device.push(|_| Some(accepted(1)));
-    device.put("set_log", "s", r#"{"workout_id":"w","reps":6}"#);
-    device.pull_only(vec![change("set_log", "s", version(2, None, LATER))]);
-    assert!(device.get("set_log", "s").is_some());
+    device.put("weight", "s", r#"{"reps":6}"#);
+    device.pull_only(vec![change("weight", "s", version(2, None, LATER))]);
+    assert!(device.get("weight", "s").is_some());
     let mut sent = Vec::new();
     device.push(|item| {
         sent.push((item.operation, item.base_version));
@@ -175,7 +170,7 @@ fn each_resolution_goes_out_on_top_of_the_version_that_was_shown() {
         device.push(|_| Some(Outcome::Conflict(version(2, Some(r#"{"n":3}"#), LATER))));
         device
             .db
-            .write(|write| conflict::resolve(write, "workout", "w", 2, &resolution))
+            .write(|write| conflict::resolve(write, "workout", "w", "2", &resolution))
             .unwrap();
         assert!(device.db.read(|read| read.conflicts()).unwrap().is_empty());
         assert_eq!(device.body("workout", "w").as_deref(), Some(body));
@@ -216,7 +211,7 @@ fn a_resolution_of_what_is_no_longer_current_is_refused() {
     );
     let stale = device
         .db
-        .write(|write| conflict::resolve(write, "workout", "w", 2, &Resolution::KeepLocal));
+        .write(|write| conflict::resolve(write, "workout", "w", "2", &Resolution::KeepLocal));
     assert_eq!(stale.unwrap_err(), Error::ConflictChanged);
     assert_eq!(device.db.read(|read| read.conflicts()).unwrap().len(), 1);
 }
@@ -227,7 +222,7 @@ fn a_resolution_can_meet_another_version_again() {
     device.pull_only(vec![change("workout", "w", version(2, Some(r#"{"n":3}"#), LATER))]);
     device
         .db
-        .write(|write| conflict::resolve(write, "workout", "w", 2, &Resolution::KeepLocal))
+        .write(|write| conflict::resolve(write, "workout", "w", "2", &Resolution::KeepLocal))
         .unwrap();
     device.push(|_| Some(Outcome::Conflict(version(3, Some(r#"{"n":4}"#), LATER))));
     let conflict = &device.db.read(|read| read.conflicts()).unwrap()[0];
@@ -366,7 +361,7 @@ fn a_delete_elsewhere_under_ask_is_a_conflict_and_can_be_resolved_both_ways() {
         );
         device
             .db
-            .write(|write| conflict::resolve(write, "workout", "w", 2, &resolution))
+            .write(|write| conflict::resolve(write, "workout", "w", "2", &resolution))
             .unwrap();
         device.push(|_| Some(accepted(3)));
         assert_eq!(device.get("workout", "w").is_some(), there, "{resolution:?}");
@@ -427,7 +422,7 @@ fn an_edit_behind_a_conflict_is_not_sent_before_it_is_settled() {
     assert!(device.entries().iter().all(|entry| entry.state == EntryState::Conflict));
     device
         .db
-        .write(|write| conflict::resolve(write, "workout", "w", 2, &Resolution::KeepLocal))
+        .write(|write| conflict::resolve(write, "workout", "w", "2", &Resolution::KeepLocal))
         .unwrap();
     let mut sent = Vec::new();
     device.push(|item| {
@@ -470,7 +465,7 @@ fn a_merge_is_later_than_both_versions_also_after_a_restart() {
     let merged = Resolution::Merge(r#"{"n":3}"#.to_owned());
     device
         .db
-        .write(|write| conflict::resolve(write, "workout", "w", 1, &merged))
+        .write(|write| conflict::resolve(write, "workout", "w", "1", &merged))
         .unwrap();
     let mut clocks = Vec::new();
     device.push(|item| {

@@ -409,14 +409,14 @@ impl Asked {
                     self.decided.extend(conflict.remote);
                     self.theirs = None;
                 }
-                let shown = conflict.remote_version;
+                let shown = conflict.token.clone();
                 let resolve =
-                    |write: &mut keepsync::Write<'_>| conflict::resolve(write, "workout", ID, shown, &resolution);
+                    |write: &mut keepsync::Write<'_>| conflict::resolve(write, "workout", ID, &shown, &resolution);
                 self.device.db.write(resolve).unwrap();
                 match resolution {
                     Resolution::KeepRemote => self.ours = None,
                     Resolution::Merge(body) => self.ours = Some(body),
-                    Resolution::KeepLocal => {}
+                    Resolution::KeepLocal | Resolution::MergeWith(_) => {}
                 }
             }
             Step::PushAccepted | Step::PushConflict => {

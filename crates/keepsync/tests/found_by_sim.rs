@@ -164,11 +164,11 @@ fn the_end_of_a_session_takes_part_in_its_conflict_and_is_in_the_history_if_the_
         .write(|write| session::complete(write, "workout", "w", "{\"n\":3}"))
         .unwrap();
     let conflict = device.db.read(|read| read.conflicts()).unwrap().remove(0);
-    assert!(conflict.local.unwrap().contains("\"n\":3"));
+    assert!(conflict.local.as_ref().unwrap().contains("\"n\":3"));
     let resolved = Resolution::KeepRemote;
     device
         .db
-        .write(|write| conflict::resolve(write, "workout", "w", 2, &resolved))
+        .write(|write| conflict::resolve(write, "workout", "w", &conflict.token, &resolved))
         .unwrap();
     let history = device.db.read(|read| read.history("workout", "w")).unwrap();
     assert!(
@@ -176,6 +176,27 @@ fn the_end_of_a_session_takes_part_in_its_conflict_and_is_in_the_history_if_the_
             .iter()
             .any(|lost| lost.body.as_ref().is_some_and(|body| body.contains("\"n\":3")))
     );
+}
+
+#[test]
+fn a_record_that_never_left_takes_no_children_of_another_collection_with_it() {
+    for discards in [false, true] {
+        let mut device = Device::new();
+        device.put("workout", "same", "{}");
+        device.push(|_| Some(accepted(1)));
+        device.put("set_log", "s", r#"{"workout_id":"same"}"#);
+        let op = device.put("profile", "same", "{}").unwrap();
+        if discards {
+            device
+                .db
+                .write(|write| keepsync::queue::discard(write, op, false))
+                .unwrap();
+        } else {
+            device.delete("profile", "same");
+        }
+        let left: Vec<String> = device.entries().into_iter().map(|entry| entry.id).collect();
+        assert_eq!(left, ["s"]);
+    }
 }
 
 /// A page of an epoch, with where it branched off.

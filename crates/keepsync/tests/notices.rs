@@ -105,7 +105,7 @@ fn a_session_in_progress_that_was_deleted_elsewhere_is_the_users_to_decide() {
     device.db.write(log).unwrap();
     device
         .db
-        .write(|write| conflict::resolve(write, "workout", "w", 2, &Resolution::KeepLocal))
+        .write(|write| conflict::resolve(write, "workout", "w", "2", &Resolution::KeepLocal))
         .unwrap();
     let complete = |write: &mut keepsync::Write<'_>| session::complete(write, "workout", "w", "{}");
     device.db.write(complete).unwrap();
@@ -123,7 +123,7 @@ fn a_session_that_the_user_lets_go_with_its_deletion_is_over() {
     let mut device = session_deleted_elsewhere();
     device
         .db
-        .write(|write| conflict::resolve(write, "workout", "w", 2, &Resolution::KeepRemote))
+        .write(|write| conflict::resolve(write, "workout", "w", "2", &Resolution::KeepRemote))
         .unwrap();
     assert_eq!(device.get("workout", "w"), None);
     assert_eq!(device.db.read(|read| read.active_sessions()).unwrap(), []);

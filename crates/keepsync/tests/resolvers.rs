@@ -165,7 +165,7 @@ fn a_resolver_may_leave_it_to_the_user() {
     );
     device
         .db
-        .write(|write| conflict::resolve(write, "c", "r", 2, &conflict::Resolution::KeepRemote))
+        .write(|write| conflict::resolve(write, "c", "r", "2", &conflict::Resolution::KeepRemote))
         .unwrap();
     assert_eq!(device.body("c", "r").as_deref(), Some(THEIRS));
 }

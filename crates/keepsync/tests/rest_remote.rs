@@ -58,6 +58,7 @@ async fn open_with(url: &str, settings: Settings) -> Store {
         Collection::new("workout", Policy::Ask),
         Collection::new("set_log", Policy::ClientWins)
             .child_of("workout", "workout_id")
+            .settles_itself()
             .direction(Direction::PushOnly),
         Collection::new("exercise", Policy::ServerWins).direction(Direction::PullOnly),
         Collection::new("note", Policy::Ask).direction(Direction::PushOnly),
@@ -450,7 +451,10 @@ async fn a_409_is_a_conflict_with_what_is_read_and_the_user_decides() {
     assert_eq!(conflict.local.as_deref(), Some(r#"{"id":"w1","name":"mine"}"#));
     assert!(conflict.remote.as_deref().unwrap().contains("theirs"));
     assert_eq!(conflict.remote_version, 2);
-    store.resolve("workout", "w1", 2, Resolution::KeepLocal).await.unwrap();
+    store
+        .resolve("workout", "w1", "2", Resolution::KeepLocal)
+        .await
+        .unwrap();
     let report = store.sync().await.unwrap();
     assert_eq!((report.conflicts, report.accepted), (0, 1), "{report:?}");
     let record = api.lock().unwrap().records["/v1/workouts/w1"].clone();

@@ -277,7 +277,7 @@ fn a_decision_for_a_version_of_an_earlier_life_does_not_outlive_the_next_pull() 
     carry_out(&mut device.db, Step::ApplyPage(page.clone()));
     device
         .db
-        .write(|write| conflict::resolve(write, "workout", "w", 2, &Resolution::KeepRemote))
+        .write(|write| conflict::resolve(write, "workout", "w", "2", &Resolution::KeepRemote))
         .unwrap();
     carry_out(&mut device.db, Step::ApplyPage(page));
     assert_eq!(device.get("workout", "w"), None, "the server has no such record");

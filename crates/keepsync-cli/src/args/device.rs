@@ -117,6 +117,15 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: ConflictsVerb,
     },
+    /// Shows and merges records that were made on two devices and look like one
+    #[command(after_help = "Example:\n  keepsync device twins workout\n  keepsync device twins workout --merge w1 w2")]
+    Twins {
+        /// The collection
+        collection: String,
+        /// Makes one of two: moves the children of DROP under KEEP, and deletes DROP
+        #[arg(long, num_args = 2, value_names = ["KEEP", "DROP"])]
+        merge: Option<Vec<String>>,
+    },
     /// Shows what happened elsewhere that the user should be told
     #[command(after_help = "Example:\n  keepsync device notices list\n  keepsync device notices dismiss 3")]
     Notices {

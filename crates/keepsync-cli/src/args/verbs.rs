@@ -91,7 +91,7 @@ pub(crate) enum ConflictsVerb {
     /// Lists them, oldest first
     #[command(after_help = "Example:\n  keepsync device conflicts list")]
     List,
-    /// Shows one: this device's version, the server's, and what both were made on
+    /// Shows one: both versions, what they were made on, what differs, and what a merge would make
     #[command(after_help = "Example:\n  keepsync device conflicts show workout/w1")]
     Show {
         /// COLLECTION/ID, with or without @VERSION
@@ -100,7 +100,7 @@ pub(crate) enum ConflictsVerb {
     },
     /// Settles one
     ///
-    /// ID is COLLECTION/ID@VERSION as `conflicts list` shows it. If the server has moved on since, nothing
+    /// ID is COLLECTION/ID@VERSION as `conflicts list` shows it. If either side has changed since, nothing
     /// happens and the answer is `conflict_changed`: look again. Without @VERSION the current one is meant.
     #[command(
         after_help = "Example:\n  keepsync device conflicts resolve workout/w1@3 --keep local\n  \
@@ -114,7 +114,7 @@ pub(crate) enum ConflictsVerb {
         /// Whose version stands
         #[arg(long)]
         keep: Option<Keep>,
-        /// Another body made from both: a JSON object, or - for standard input
+        /// Another body made from both: a JSON object, or - for standard input; children become as proposed
         #[arg(long, value_name = "JSON")]
         body: Option<String>,
     },
@@ -140,4 +140,6 @@ pub(crate) enum Keep {
     Local,
     /// The server's
     Remote,
+    /// Both, as `conflicts show` proposes
+    Merge,
 }

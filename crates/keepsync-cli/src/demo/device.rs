@@ -159,7 +159,7 @@ async fn carry_out(store: &Store, order: Order) -> keepsync::Result<Value> {
                 How::KeepLocal => Resolution::KeepLocal,
                 How::BothNotes => Resolution::Merge(both_notes(store, &id).await?),
             };
-            store.resolve(WORKOUT, &id, version, resolution).await?;
+            store.resolve(WORKOUT, &id, &version.to_string(), resolution).await?;
             Ok(json!(shown(store, WORKOUT, &id).await?))
         }
         Order::Network { there } => {

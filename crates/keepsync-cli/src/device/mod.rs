@@ -8,6 +8,7 @@ mod records;
 mod sessions;
 mod queue;
 mod conflicts;
+mod twins;
 mod notices;
 mod strong;
 mod progress;
@@ -154,7 +155,8 @@ async fn verb(store: &Store, named: &Named, verb: Verb, out: &mut Out) -> Result
         Verb::List { collection, limit } => records::list(store, &collection, limit, out).await,
         Verb::Session { id, verb } => sessions::run(store, id, verb, out).await,
         Verb::Queue { verb } => queue::run(store, verb, out).await,
-        Verb::Conflicts { verb } => conflicts::run(store, named, verb, out).await,
+        Verb::Conflicts { verb } => conflicts::run(store, verb, out).await,
+        Verb::Twins { collection, merge } => twins::run(store, collection, merge, out).await,
         Verb::Notices { verb } => notices::run(store, verb, out).await,
         Verb::Sync => sync::sync(store, out).await,
         Verb::Status => sync::status(store, out).await,

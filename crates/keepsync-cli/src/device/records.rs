@@ -4,7 +4,7 @@ use super::json;
 use crate::{
     args::{Key, Write},
     failure::{Exit, Failure},
-    form::{RecordForm, compact, time},
+    form::{RecordForm, compact, label_or, time},
     out::{Out, short},
 };
 use keepsync::{
@@ -123,7 +123,7 @@ pub(super) fn show(record: &Record, out: &mut Out) -> Result<(), Failure> {
         ("created", time(record.created_at)),
         ("updated", time(record.updated_at)),
         ("synced", synced),
-        ("device", record.device_id.clone()),
+        ("device", label_or(record.device_label.as_ref(), &record.device_id)),
         ("body", body),
     ])
 }

@@ -2,6 +2,7 @@
 
 use super::{
     clocks::Clocks,
+    family,
     merge::Base as MadeOn,
     plan::{Action, Side, plan},
     policy::{Keeping, Policy, keeping},
@@ -11,7 +12,7 @@ use crate::{
     body::Body,
     db::Write,
     diagnostics,
-    error::Result,
+    error::{Error, Result},
     hlc::Hlc,
     notice::{self, NoticeKind},
     queue::{self, EntryState, Head, Kind, heads_of},
@@ -75,7 +76,9 @@ pub(crate) fn meet(
         };
         row = current;
     }
-    let defended = entries.is_empty() && remote.body.is_none() && session::defend(write, &mut row, &remote.device_id)?;
+    let defended = entries.is_empty()
+        && remote.body.is_none()
+        && (session::defend(write, &mut row, &remote.device_id)? || family::defend(write, &mut row)?);
     if defended {
         entries = heads_of(write.conn, collection, id, row.lane())?;
     }
@@ -98,7 +101,7 @@ pub(crate) fn meet(
     let action = match (&known_base, remote.version) {
         // The server has nothing of this id and never told us of anything: nobody wrote against us.
         (Base::None, 0) if remote.body.is_none() => Action::KeepLocal,
-        _ => decide(write, collection, (planned_on, base_version), &local, remote)?,
+        _ => decide(write, (planned_on, base_version), &local, remote)?,
     };
     carry_out(write, action, local, row, entries, known_base, remote)?;
     record::settle_state(write, collection, id)
@@ -124,7 +127,6 @@ fn freeze(write: &mut Write<'_>, row: &Row, entries: &mut [Head]) -> Result<Base
 
 fn decide(
     write: &Write<'_>,
-    collection: &str,
     (base, base_version): (&Base, i64),
     local: &Row,
     remote: &RemoteVersion,
@@ -140,11 +142,7 @@ fn decide(
         // only meet the same version again, with nobody asked which of the two it should be.
         return Ok(Action::Ask);
     };
-    let (policy, groups) = match write.shared.collections.get(collection) {
-        Ok(registered) => (&registered.policy, registered.groups.as_slice()),
-        // The app no longer registers it: nothing automatic may be decided.
-        Err(_) => (&Policy::Ask, [].as_slice()),
-    };
+    let (policy, groups) = family::policies(&write.shared.collections, local);
     let base = match (&base_body, base) {
         (Some(body), _) => MadeOn::Body(body),
         // Given again to a restored server: the journal keeps no bases.
@@ -165,7 +163,7 @@ fn decide(
         device_id: &remote.device_id,
         clocks: their_clocks.as_ref(),
     };
-    Ok(plan(policy, groups, base, local, remote))
+    Ok(plan(&policy, &groups, base, local, remote))
 }
 
 /// The clocks of a body that somebody chose over `remote`.
@@ -249,7 +247,7 @@ fn carry_out(
             let registered = write.shared.collections.get(key.0)?;
             let keeps = keeping(&registered.policy, &registered.groups) != Keeping::Nothing;
             let clocks = merged.clocks.to_text().filter(|_| keeps);
-            replace(write, &entries, remote, (&body, clocks.as_deref()), hlc)?;
+            replace(write, &entries, remote, (Some(&body), clocks.as_deref()), hlc)?;
             row.body = Some(body);
             row.clocks = clocks;
             row.hlc = hlc;
@@ -306,7 +304,7 @@ pub(super) fn replace(
     write: &mut Write<'_>,
     entries: &[Head],
     remote: &RemoteVersion,
-    (body, clocks): (&str, Option<&str>),
+    (body, clocks): (Option<&str>, Option<&str>),
     hlc: Hlc,
 ) -> Result<()> {
     let keep = entries
@@ -318,13 +316,15 @@ pub(super) fn replace(
         entry.remove(write)?;
     }
     let mut keep = keep;
-    if !keep.kind.is_some_and(Kind::changes_state) {
+    if body.is_none() {
+        keep.kind = Some(Kind::Delete);
+    } else if !keep.kind.is_some_and(Kind::changes_state) {
         keep.kind = Some(Kind::Update);
     }
     keep.hlc = hlc;
     keep.earlier.clear();
     rebase(write, &[keep.clone()], remote)?;
-    queue::set_content(write, keep.seq, Some(body), clocks)?;
+    queue::set_content(write, keep.seq, body, clocks)?;
     write
         .conn
         .prepare_cached("UPDATE entry SET hlc = ?2 WHERE seq = ?1")?
@@ -345,41 +345,93 @@ fn open(
     } else {
         None
     };
-    write
-        .conn
-        .prepare_cached(
-            "INSERT INTO conflict (collection, id, base_body, local_body, local_hlc, local_at, remote_body, remote_version,
-             remote_hlc, remote_device, remote_label, remote_at, opened_at, remote_op, resolver)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
-             ON CONFLICT (collection, id) DO UPDATE SET local_body = excluded.local_body, local_hlc = excluded.local_hlc,
-             local_at = excluded.local_at, remote_body = excluded.remote_body, remote_version = excluded.remote_version,
-             remote_hlc = excluded.remote_hlc, remote_device = excluded.remote_device, remote_label = excluded.remote_label,
-             remote_at = excluded.remote_at, remote_op = excluded.remote_op, resolver = excluded.resolver",
-        )?
-        .execute(params![
-            local.collection,
-            local.id,
-            base_body,
-            local.body,
-            local.hlc.to_i64(),
-            local.updated_at,
-            remote.body,
-            remote.version,
-            remote.hlc.to_i64(),
-            remote.device_id,
-            remote.device_label,
-            remote.updated_at,
-            write.now.wall_ms,
-            remote.op.as_ref().map(Uuid::as_bytes),
+    let root = family::root_of(write, local)?;
+    insert(
+        write,
+        &New {
+            local,
+            root: &root,
+            joined: false,
+            base: base_body,
+            remote: remote.body.as_deref(),
+            remote_version: remote.version,
+            remote_hlc: remote.hlc,
+            remote_op: remote.op,
+            remote_device: &remote.device_id,
+            remote_label: remote.device_label.as_deref(),
+            remote_at: remote.updated_at,
             resolver,
-        ])?;
+        },
+    )?;
     for mut entry in entries {
         entry.state = EntryState::Conflict;
         entry.reason = entry.reason.filter(|reason| reason.code != "policy_failed");
         entry.store(write)?;
     }
-    write.changes.conflicts = true;
+    if resolver.is_none() {
+        family::join(write, &root)?;
+    }
     diagnostics::conflict_opened(write)
+}
+
+/// A row to be: two versions of one record.
+pub(super) struct New<'a> {
+    pub(super) local: &'a Row,
+    pub(super) root: &'a (String, String),
+    pub(super) joined: bool,
+    pub(super) base: Option<&'a str>,
+    pub(super) remote: Option<&'a str>,
+    pub(super) remote_version: i64,
+    pub(super) remote_hlc: Hlc,
+    pub(super) remote_op: Option<Uuid>,
+    pub(super) remote_device: &'a str,
+    pub(super) remote_label: Option<&'a str>,
+    pub(super) remote_at: i64,
+    /// The app's resolver that is to decide, instead of the user.
+    pub(super) resolver: Option<&'a str>,
+}
+
+/// Opens the conflict of a record, or refreshes it: what both were made on stays. The server's version
+/// number tells a later version of it; `turn` tells what that does not (the local side, and a restored
+/// server that counts from an earlier number).
+pub(super) fn insert(write: &mut Write<'_>, new: &New<'_>) -> Result<()> {
+    write
+        .conn
+        .prepare_cached(
+            "INSERT INTO conflict (collection, id, root_collection, root_id, joined, turn, base_body, local_body, local_hlc, local_at,
+             remote_body, remote_version, remote_hlc, remote_device, remote_label, remote_at, opened_at, remote_op, resolver)
+             VALUES (?1, ?2, ?3, ?4, ?16, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?17, ?18)
+             ON CONFLICT (collection, id) DO UPDATE SET turn = turn + (excluded.local_hlc <> local_hlc OR
+             (excluded.remote_version <= remote_version AND
+              (excluded.remote_version <> remote_version OR excluded.remote_hlc <> remote_hlc))),
+             root_collection = excluded.root_collection, root_id = excluded.root_id, joined = excluded.joined,
+             local_body = excluded.local_body, local_hlc = excluded.local_hlc,
+             local_at = excluded.local_at, remote_body = excluded.remote_body, remote_version = excluded.remote_version,
+             remote_hlc = excluded.remote_hlc, remote_device = excluded.remote_device, remote_label = excluded.remote_label,
+             remote_at = excluded.remote_at, remote_op = excluded.remote_op, resolver = excluded.resolver",
+        )?
+        .execute(params![
+            new.local.collection,
+            new.local.id,
+            new.root.0,
+            new.root.1,
+            new.base,
+            new.local.body,
+            new.local.hlc.to_i64(),
+            new.local.updated_at,
+            new.remote,
+            new.remote_version,
+            new.remote_hlc.to_i64(),
+            new.remote_device,
+            new.remote_label,
+            new.remote_at,
+            write.now.wall_ms,
+            new.joined,
+            new.remote_op.as_ref().map(Uuid::as_bytes),
+            new.resolver,
+        ])?;
+    write.changes.conflicts = true;
+    Ok(())
 }
 
 /// A further local write while the conflict is open takes part in it.
@@ -393,7 +445,8 @@ pub(crate) fn refresh_local(
     write
         .conn
         .prepare_cached(
-            "UPDATE conflict SET local_body = ?3, local_hlc = ?4, local_at = ?5 WHERE collection = ?1 AND id = ?2",
+            "UPDATE conflict SET local_body = ?3, local_hlc = ?4, local_at = ?5, turn = turn + 1
+             WHERE collection = ?1 AND id = ?2",
         )?
         .execute(params![collection, id, body, hlc.to_i64(), write.now.wall_ms])?;
     write.changes.conflicts = true;
@@ -401,12 +454,20 @@ pub(crate) fn refresh_local(
 }
 
 pub(super) fn close(write: &mut Write<'_>, collection: &str, id: &str) -> Result<()> {
-    let gone = write
-        .conn
-        .prepare_cached("DELETE FROM conflict WHERE collection = ?1 AND id = ?2")?
-        .execute(params![collection, id])?;
-    write.changes.conflicts |= gone > 0;
-    Ok(())
+    let root: Option<(String, String)> = {
+        let mut statement = write.conn.prepare_cached(
+            "DELETE FROM conflict WHERE collection = ?1 AND id = ?2 RETURNING root_collection, root_id",
+        )?;
+        let mut gone = statement.query(params![collection, id])?;
+        gone.next()?
+            .map(|row| Ok::<_, Error>((row.get(0)?, row.get(1)?)))
+            .transpose()?
+    };
+    write.changes.conflicts |= root.is_some();
+    match root {
+        Some(root) => family::leave(write, &root),
+        None => Ok(()),
+    }
 }
 
 /// A conflict whose entries the user has thrown away is settled.

@@ -6,8 +6,11 @@
 //! 2. The pulled version always becomes the record's base, also while a local change is pending.
 //! 3. [`plan`] decides, from base, local, remote and policy alone.
 //! 4. `apply` carries it out in the same transaction: base, entries, visible body, history,
-//!    and, under `ask`, a row in `conflict` with both bodies and their base.
-//! 5. The user resolves the row ([`resolve`]); the resolution is a write whose base is the remote
+//!    and, under `ask`, a row in `conflict` with both bodies and their base. Rows of a parent and its
+//!    children are one conflict of the parent (`family`).
+//! 5. [`Read::conflicts`](crate::Read::conflicts) shows both sides, what differs ([`difference`]) and what
+//!    a merge would make ([`propose`]). A further version, or a further write here, refreshes it.
+//! 6. The user resolves it ([`resolve`]); the resolution is a write whose base is the remote
 //!    version that was shown, and it can meet another version again.
 //!
 //! What the app decides itself waits as such a row too, for the app's resolver instead of the user
@@ -17,21 +20,30 @@
 //! again. An entry whose fate is open (it may have been applied without our knowing) is not planned
 //! on: its base is frozen, and its answer settles it.
 
-mod apply;
+mod policy;
 mod clocks;
 mod merge;
 mod plan;
-mod policy;
+mod stamp;
+mod family;
+mod apply;
+mod member;
+mod difference;
+mod proposal;
+mod shown;
+mod list;
 mod resolve;
 mod resolver;
-mod stamp;
 
 pub use clocks::{Clock, Clocks};
+pub use difference::{Changed, Difference, difference};
 pub use merge::Base;
 pub use plan::{Action, Merge, Side, plan};
 pub use policy::Policy;
-pub use resolve::{Conflict, Resolution, resolve};
+pub use proposal::{Proposed, Units, propose};
+pub use resolve::{Merged, Resolution, resolve};
 pub use resolver::{Answer, ConflictResolver, Resolvers, Unresolved, Verdict, consult};
+pub use shown::{ChildBody, Conflict, ConflictChild, Contested, Proposal};
 
 pub(crate) use policy::check as check_policies;
 pub(crate) use resolver::decided;

@@ -1,45 +1,31 @@
-//! Conflicts as the user sees them, and the user's decision.
+//! The user's decision.
+//!
+//! 1. It names the conflict as it was shown ([`Conflict::token`](super::Conflict::token)). If anything of
+//!    it has changed since, nothing happens.
+//! 2. Each record of the conflict is settled: this device's version goes out on top of the server's, or
+//!    the server's stands here too, or another body goes out on top of it. What loses goes into the history.
+//! 3. The rows go. The resolution is an unsent write like any other, made on the server's version that was
+//!    shown and holding this device's; it can meet yet another version, and then asks again.
+//!
+//! All of it is one transaction: stopped before the commit, the conflict stands as it was. This is the only
+//! way to send a write over another device's under `ask`.
 
-use super::apply::{clocks_of_choice, close, rebase, replace};
+use super::{
+    apply::{clocks_of_choice, rebase, replace},
+    family,
+    member::{Member, of_root},
+    shown::{ChildBody, Conflict},
+};
 use crate::{
     body::Body,
-    db::{Read, Write},
+    collection::Collections,
+    db::Write,
     error::{Error, Result},
-    hlc::Hlc,
-    queue::{self, heads_of},
-    record::{self, find},
-    remote::RemoteVersion,
+    queue::{Kind, heads_of},
+    record::{self, Base, Row, find},
+    settings::Settings,
 };
-use once_cell::sync::Lazy;
-use rusqlite::{Connection, params};
-use uuid::Uuid;
-
-/// Two versions that met, until the user decides.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Conflict {
-    /// The collection.
-    pub collection: String,
-    /// The record.
-    pub id: String,
-    /// JSON text of what both were made on; `None` if they were made apart.
-    pub base: Option<String>,
-    /// JSON text of this device's version; `None` for a deletion.
-    pub local: Option<String>,
-    /// When it was written: UTC milliseconds by this device's clock.
-    pub local_at: i64,
-    /// JSON text of the server's version; `None` for a deletion.
-    pub remote: Option<String>,
-    /// Its version: a resolution names it.
-    pub remote_version: i64,
-    /// The installation that wrote it.
-    pub remote_device: String,
-    /// What a person calls that device.
-    pub remote_label: Option<String>,
-    /// When it was written: UTC milliseconds by the server's clock.
-    pub remote_at: i64,
-    /// When the two met: UTC milliseconds.
-    pub opened_at: i64,
-}
+use serde_json::Value;
 
 /// What the user decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,112 +34,162 @@ pub enum Resolution {
     KeepLocal,
     /// The server's version stands here too.
     KeepRemote,
-    /// Another body, made from both: JSON text.
+    /// Another body, made from both: JSON text. Children in conflict become as proposed.
     Merge(String),
+    /// As proposed, except for what is given.
+    MergeWith(Merged),
 }
 
-pub(super) const COLUMNS: &str = "collection, id, base_body, local_body, local_at, remote_body, remote_version, remote_device, remote_label, \
-                       remote_at, opened_at, remote_hlc, remote_op";
-
-/// A conflict, and the clock and the operation of its remote version.
-pub(super) fn from_sql(row: &rusqlite::Row<'_>) -> rusqlite::Result<(Conflict, i64, Option<Uuid>)> {
-    let conflict = Conflict {
-        collection: row.get(0)?,
-        id: row.get(1)?,
-        base: row.get(2)?,
-        local: row.get(3)?,
-        local_at: row.get(4)?,
-        remote: row.get(5)?,
-        remote_version: row.get(6)?,
-        remote_device: row.get(7)?,
-        remote_label: row.get(8)?,
-        remote_at: row.get(9)?,
-        opened_at: row.get(10)?,
-    };
-    Ok((conflict, row.get(11)?, queue::uuid_from_sql(row, 12)?))
+/// What is not as [`Conflict::proposal`](super::Conflict::proposal) has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Merged {
+    /// JSON text of the record's body; `None`: as proposed.
+    pub body: Option<String>,
+    /// Bodies of children, also of such that are not in conflict. The others become as proposed.
+    pub children: Vec<ChildBody>,
 }
 
-fn list(conn: &Connection) -> Result<Vec<Conflict>> {
-    static SQL: Lazy<String> =
-        Lazy::new(|| format!("SELECT {COLUMNS} FROM conflict WHERE resolver IS NULL ORDER BY n"));
-    let mut statement = conn.prepare_cached(&SQL)?;
-    let rows = statement.query_map([], from_sql)?;
-    rows.map(|row| Ok(row?.0)).collect()
+/// What becomes of one record.
+enum Verdict {
+    Local,
+    Remote,
+    Body(Option<String>),
 }
 
-impl Read<'_> {
-    /// Conflicts the user has to settle, oldest first.
-    ///
-    /// # Errors
-    /// Only those of the file.
-    pub fn conflicts(&self) -> Result<Vec<Conflict>> {
-        list(self.conn)
-    }
-}
-
-/// Settles a conflict as the user decided. `shown` is the [`Conflict::remote_version`] the user saw.
+/// Settles a conflict as the user decided. `shown` is the [`Conflict::token`](super::Conflict::token) the
+/// user saw.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::ConflictChanged`] if the server has moved on since it was shown;
-/// [`Error::Invalid`] for the merged body. Then the conflict stands as it was.
-pub fn resolve(write: &mut Write<'_>, collection: &str, id: &str, shown: i64, resolution: &Resolution) -> Result<()> {
-    static SQL: Lazy<String> =
-        Lazy::new(|| format!("SELECT {COLUMNS} FROM conflict WHERE collection = ?1 AND id = ?2"));
-    let found = {
-        let mut statement = write.conn.prepare_cached(&SQL)?;
-        let mut rows = statement.query_map(params![collection, id], from_sql)?;
-        rows.next().transpose()?
-    };
-    let (conflict, remote_hlc, remote_op) =
-        found.ok_or_else(|| Error::not_found("conflict", format!("{collection}/{id}")))?;
-    if conflict.remote_version != shown {
+/// [`Error::NotFound`]; [`Error::ConflictChanged`] if anything of it has changed since it was shown;
+/// [`Error::Invalid`] for a merged body. Then the conflict stands as it was.
+pub fn resolve(write: &mut Write<'_>, collection: &str, id: &str, shown: &str, resolution: &Resolution) -> Result<()> {
+    let conflict = write.read().conflict(collection, id)?;
+    let conflict = conflict.ok_or_else(|| Error::not_found("conflict", format!("{collection}/{id}")))?;
+    if conflict.token != shown {
         return Err(Error::ConflictChanged);
     }
+    if conflict.in_conflict && conflict.remote.is_none() {
+        // What was made below a deleted record since the two met goes or stays with it.
+        family::join(write, &(collection.to_owned(), id.to_owned()))?;
+    }
+    let members = of_root(write.conn, collection, id)?;
+    write
+        .conn
+        .prepare_cached("DELETE FROM conflict WHERE root_collection = ?1 AND root_id = ?2")?
+        .execute([collection, id])?;
+    write.changes.conflicts = true;
+    let plain;
+    let merged = match resolution {
+        Resolution::MergeWith(merged) => Some(merged),
+        Resolution::Merge(body) => {
+            plain = Merged {
+                body: Some(body.clone()),
+                children: Vec::new(),
+            };
+            Some(&plain)
+        }
+        Resolution::KeepLocal | Resolution::KeepRemote => None,
+    };
+    for member in &members {
+        let verdict = match (resolution, merged) {
+            (Resolution::KeepRemote, _) => Verdict::Remote,
+            (_, None) => Verdict::Local,
+            (_, Some(merged)) => verdict(&conflict, member, merged)?,
+        };
+        settle(write, member, verdict)?;
+    }
+    if let Some(merged) = merged {
+        write_others(write, &conflict, &members, merged)?;
+    }
+    write.changes.sendable = true;
+    write.store_clocks()
+}
+
+/// What a merge makes of a member: one of its two versions, or something else.
+fn verdict(conflict: &Conflict, member: &Member, merged: &Merged) -> Result<Verdict> {
+    let own = (&member.collection, &member.id) == (&conflict.collection, &conflict.id);
+    let is_member = |child: &&ChildBody| (&child.collection, &child.id) == (&member.collection, &member.id);
+    let given = if own {
+        merged.body.as_ref().map(|body| Some(body.clone()))
+    } else {
+        merged.children.iter().find(is_member).map(|child| child.body.clone())
+    };
+    let body = match given {
+        Some(body) => body,
+        None if own => conflict.proposal.body.clone(),
+        None => {
+            let proposed = conflict.proposal.children.iter().find(is_member);
+            proposed.and_then(|child| child.body.clone())
+        }
+    };
+    if same(body.as_deref(), member.remote.as_deref())? {
+        Ok(Verdict::Remote)
+    } else if same(body.as_deref(), member.local.as_deref())? {
+        Ok(Verdict::Local)
+    } else {
+        Ok(Verdict::Body(body))
+    }
+}
+
+/// Whether two bodies say the same, however they are written.
+fn same(one: Option<&str>, other: Option<&str>) -> Result<bool> {
+    if one == other {
+        return Ok(true);
+    }
+    let (Some(one), Some(other)) = (one, other) else {
+        return Ok(false);
+    };
+    let parse = |text: &str| serde_json::from_str::<Value>(text).ok();
+    Ok(parse(one).is_some_and(|one| parse(other).is_some_and(|other| one == other)))
+}
+
+fn settle(write: &mut Write<'_>, member: &Member, verdict: Verdict) -> Result<()> {
+    let (collection, id) = (member.collection.as_str(), member.id.as_str());
     let mut row = find(write.conn, collection, id)?.ok_or_else(|| Error::not_found("record", id))?;
     let entries = heads_of(write.conn, collection, id, row.lane())?;
     let key = (collection, id);
-    let remote = RemoteVersion {
-        body: conflict.remote.clone(),
-        version: conflict.remote_version,
-        hlc: Hlc::from_i64(remote_hlc),
-        clocks: row.base_clocks.clone(),
-        op: remote_op,
-        device_id: conflict.remote_device.clone(),
-        device_label: conflict.remote_label.clone(),
-        server_id: row.server_id.clone(),
-        created_at: row.created_at,
-        updated_at: conflict.remote_at,
-    };
+    let remote = member.remote_version(&row);
     let device = write.shared.device_id.to_string();
     let keep_local_version = |write: &mut Write<'_>, reason| {
-        record::add_history(write, key, conflict.local.as_deref(), 0, (row.hlc, &device), reason)
+        record::add_history(write, key, member.local.as_deref(), 0, (row.hlc, &device), reason)
     };
     let keep_remote_version = |write: &mut Write<'_>, reason| {
         let author = (remote.hlc, remote.device_id.as_str());
-        record::add_history(write, key, conflict.remote.as_deref(), remote.version, author, reason)
+        record::add_history(write, key, member.remote.as_deref(), remote.version, author, reason)
     };
-    match resolution {
-        Resolution::KeepLocal => {
+    match verdict {
+        Verdict::Local if member.joined => return family::release(write, collection, id),
+        Verdict::Local => {
             keep_remote_version(write, "lost_to_device")?;
             rebase(write, &entries, &remote)?;
         }
-        Resolution::KeepRemote => {
+        Verdict::Remote => {
             keep_local_version(write, "lost_to_server")?;
             for entry in &entries {
                 entry.remove(write)?;
             }
-            let seen = row.seen;
-            row.confirm(write, &remote, false, seen)?;
+            // One that the server never had goes with its last entry.
+            if row.base != Base::None {
+                let seen = row.seen;
+                row.confirm(write, &remote, false, seen)?;
+            }
         }
-        Resolution::Merge(body) => {
-            let settings = &write.shared.settings;
-            let body = Body::parse(body.as_str(), settings.body_bytes, settings.body_depth)?.into_string();
+        Verdict::Body(body) => {
+            let body = match body {
+                Some(body) => Some(checked(&write.shared.settings, &write.shared.collections, &row, &body)?),
+                None => None,
+            };
             keep_local_version(write, "merged")?;
             keep_remote_version(write, "merged")?;
             let hlc = write.tick_hlc_after(Some(remote.hlc.max(row.hlc)));
-            let clocks = clocks_of_choice(write, collection, &remote, &body, hlc);
-            replace(write, &entries, &remote, (&body, clocks.as_deref()), hlc)?;
-            row.body = Some(body);
+            let clocks = body
+                .as_deref()
+                .and_then(|body| clocks_of_choice(write, collection, &remote, body, hlc));
+            replace(write, &entries, &remote, (body.as_deref(), clocks.as_deref()), hlc)?;
+            if row.base == Base::None {
+                remake(write, &row, body.is_some())?;
+            }
+            row.body = body;
             row.clocks = clocks;
             row.hlc = hlc;
             row.device_id = device;
@@ -161,8 +197,70 @@ pub fn resolve(write: &mut Write<'_>, collection: &str, id: &str, shown: i64, re
             row.store(write)?;
         }
     }
-    close(write, collection, id)?;
-    write.changes.sendable = true;
-    write.store_clocks()?;
     record::settle_state(write, collection, id)
+}
+
+/// What the server never had is made, not changed; and what was never made needs no deletion.
+fn remake(write: &mut Write<'_>, row: &Row, stays: bool) -> Result<()> {
+    for mut entry in heads_of(write.conn, &row.collection, &row.id, row.lane())? {
+        if stays {
+            entry.kind = Some(Kind::Create);
+            entry.store(write)?;
+        } else {
+            entry.remove(write)?;
+        }
+    }
+    Ok(())
+}
+
+fn checked(settings: &Settings, collections: &Collections, row: &Row, body: &str) -> Result<String> {
+    let body = Body::parse(body, settings.body_bytes, settings.body_depth)?;
+    if let (Some(parent), Some(parent_id)) = (
+        collections.get(&row.collection).ok().and_then(|it| it.parent.as_ref()),
+        &row.parent_id,
+    ) && body.object()?.get(&parent.field).and_then(Value::as_str) != Some(parent_id)
+    {
+        return Err(Error::invalid(
+            format!("body.{}", parent.field),
+            "the parent of a record is fixed when it is made",
+        ));
+    }
+    Ok(body.into_string())
+}
+
+/// What was given for records that are not in conflict is written as any other write.
+fn write_others(write: &mut Write<'_>, conflict: &Conflict, members: &[Member], merged: &Merged) -> Result<()> {
+    let key = (&conflict.collection, &conflict.id);
+    let own = merged.body.as_ref().map(|body| (key, Some(body)));
+    let children = merged
+        .children
+        .iter()
+        .map(|child| ((&child.collection, &child.id), child.body.as_ref()));
+    for ((collection, id), body) in own.into_iter().chain(children) {
+        if members
+            .iter()
+            .any(|member| (&member.collection, &member.id) == (collection, id))
+        {
+            continue;
+        }
+        let belongs = (collection, id) == key
+            || conflict
+                .children
+                .iter()
+                .any(|child| (&child.collection, &child.id) == (collection, id));
+        if !belongs {
+            return Err(Error::invalid("children", "not a child of the record in conflict"));
+        }
+        let visible = find(write.conn, collection, id)?.and_then(|row| row.body);
+        match body {
+            _ if same(body.map(String::as_str), visible.as_deref())? => {}
+            Some(body) => {
+                record::put(write, collection, id, body)?;
+            }
+            None => {
+                record::delete(write, collection, id)?;
+            }
+        }
+    }
+    Ok(())
 }

@@ -15,16 +15,17 @@
 
 use super::{
     apply,
-    resolve::{COLUMNS, Conflict, Resolution, from_sql, resolve},
+    member::of_root,
+    resolve::{Resolution, resolve},
+    shown::Conflict,
 };
 use crate::{
-    db::{Read, Write},
+    db::Write,
     error::{Error, Result},
     queue::{EntryState, Reason, heads_of},
     record::{self, find},
 };
-use once_cell::sync::Lazy;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 use std::{
     collections::BTreeMap,
     fmt,
@@ -102,8 +103,6 @@ pub struct Unresolved {
     pub resolver: String,
     /// What it is to decide.
     pub conflict: Conflict,
-    /// Tells whether the local version is still the one that was shown.
-    pub(crate) local_hlc: i64,
 }
 
 /// What came of asking; a message for a person if it failed.
@@ -124,39 +123,13 @@ pub fn consult(resolvers: &Resolvers, unresolved: &Unresolved) -> Answer {
     }
 }
 
-impl Read<'_> {
-    /// Conflicts that wait for the app's resolvers, oldest first.
-    ///
-    /// # Errors
-    /// Only those of the file.
-    pub fn unresolved(&self) -> Result<Vec<Unresolved>> {
-        static SQL: Lazy<String> = Lazy::new(|| {
-            format!("SELECT {COLUMNS}, resolver, local_hlc FROM conflict WHERE resolver IS NOT NULL ORDER BY n")
-        });
-        let mut statement = self.conn.prepare_cached(&SQL)?;
-        let rows = statement.query_map([], |row| {
-            Ok(Unresolved {
-                conflict: from_sql(row)?.0,
-                resolver: row.get("resolver")?,
-                local_hlc: row.get("local_hlc")?,
-            })
-        })?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
-    }
-}
-
 /// Applies what a resolver said, unless what it was asked about is no longer so.
 pub(crate) fn decided(write: &mut Write<'_>, asked: &Unresolved, answer: &Answer) -> Result<()> {
-    let Conflict { collection, id, .. } = &asked.conflict;
-    let shown = asked.conflict.remote_version;
-    let now: Option<(i64, i64)> = write
-        .conn
-        .prepare_cached(
-            "SELECT remote_version, local_hlc FROM conflict WHERE collection = ?1 AND id = ?2 AND resolver IS NOT NULL",
-        )?
-        .query_row(params![collection, id], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    if now != Some((shown, asked.local_hlc)) {
+    let Conflict {
+        collection, id, token, ..
+    } = &asked.conflict;
+    let now = of_root(write.conn, collection, id)?;
+    if now.iter().all(|member| member.resolver.is_none()) {
         return Ok(());
     }
     let resolution = match answer {
@@ -173,7 +146,8 @@ pub(crate) fn decided(write: &mut Write<'_>, asked: &Unresolved, answer: &Answer
         }
         Err(problem) => return fail(write, collection, id, problem),
     };
-    match resolve(write, collection, id, shown, &resolution) {
+    match resolve(write, collection, id, token, &resolution) {
+        Err(Error::ConflictChanged) => Ok(()),
         // A body that cannot be is no decision.
         Err(Error::Invalid { field, problem }) => fail(write, collection, id, &format!("{field}: {problem}")),
         other => other,

@@ -117,7 +117,7 @@ impl Read<'_> {
     fn whole_examination(&self) -> Result<Examination> {
         let mut found = Examination {
             queue: self.queue_counts()?,
-            conflicts: self.count("conflict")?,
+            conflicts: self.count("(SELECT DISTINCT root_collection, root_id FROM conflict)")?,
             sessions: self.count("session")?,
             ..Examination::default()
         };

@@ -217,7 +217,7 @@ pub fn discard(write: &mut Write<'_>, op: Uuid, cascade: bool) -> Result<u64> {
                     .into_iter()
                     .filter(|other| other.seq != head.seq),
             );
-            doomed.extend(children_of(write.conn, &head.id)?);
+            doomed.extend(children_of(&write.read(), &head.collection, &head.id)?);
         }
     }
     if doomed.len() > 1 && !cascade {
@@ -256,8 +256,8 @@ pub fn discard(write: &mut Write<'_>, op: Uuid, cascade: bool) -> Result<u64> {
 
 /// A record that certainly never reached the server is gone: its children cannot have arrived either,
 /// whatever left the device, and do not go without it.
-pub(crate) fn cancel_children(write: &mut Write<'_>, id: &str) -> Result<()> {
-    let children = children_of(write.conn, id)?;
+pub(crate) fn cancel_children(write: &mut Write<'_>, collection: &str, id: &str) -> Result<()> {
+    let children = children_of(&write.read(), collection, id)?;
     let device = write.shared.device_id.clone();
     for head in &children {
         let body = body_at(write.conn, head.seq)?;
@@ -266,17 +266,25 @@ pub(crate) fn cancel_children(write: &mut Write<'_>, id: &str) -> Result<()> {
         head.remove(write)?;
     }
     for head in &children {
+        crate::conflict::close_if_idle(write, &head.collection, &head.id)?;
         record::settle_state(write, &head.collection, &head.id)?;
     }
     Ok(())
 }
 
-fn children_of(conn: &Connection, id: &str) -> Result<Vec<Head>> {
+/// A lane is named by an id alone: records of other collections may share it.
+fn children_of(read: &Read<'_>, collection: &str, id: &str) -> Result<Vec<Head>> {
     static SQL: Lazy<String> =
         Lazy::new(|| format!("SELECT {HEAD} FROM entry WHERE lane = ?1 AND id <> ?1 ORDER BY seq"));
-    let mut statement = conn.prepare_cached(&SQL)?;
+    let mut statement = read.conn.prepare_cached(&SQL)?;
     let rows = statement.query_map([id], head_from_sql)?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    let mut children: Vec<Head> = rows.collect::<rusqlite::Result<_>>()?;
+    children.retain(|child| {
+        let registered = read.shared.collections.get(&child.collection).ok();
+        let parent = registered.and_then(|registered| registered.parent.as_ref());
+        parent.is_some_and(|parent| parent.collection == collection)
+    });
+    Ok(children)
 }
 
 /// All unsent writes with their bodies: one JSON object a line, oldest first. For rescuing what the

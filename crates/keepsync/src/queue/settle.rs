@@ -200,8 +200,9 @@ impl<'c> Arrivals<'c> {
             confirm: conn.prepare_cached(
                 // The clock says whose body the record shows.
                 "UPDATE record SET device_id = ?4, base = 1, base_body = NULL, base_hlc = NULL, base_device = NULL,
-                 base_clocks = NULL, version = ?5, state = 0, server_id = coalesce(?6, server_id), updated_at = coalesce(?7, updated_at),
-                 synced_at = ?8, base_id = ?9 WHERE collection = ?1 AND id = ?2 AND hlc = ?3 AND (version < ?5 OR base = 0)",
+                 base_clocks = NULL, base_at = NULL, version = ?5, state = 0, server_id = coalesce(?6, server_id),
+                 updated_at = coalesce(?7, updated_at), synced_at = ?8, base_id = ?9
+                 WHERE collection = ?1 AND id = ?2 AND hlc = ?3 AND (version < ?5 OR base = 0)",
             )?,
             journal: conn.prepare_cached(
                 "INSERT OR REPLACE INTO journal (n, op, replaces, collection, id, lane, kind, body, base_version, base_op,
@@ -406,6 +407,8 @@ fn conflicted(
     let said = remote.hlc;
     remote.hlc = write.observe_hlc(remote.hlc);
     diagnostics::clock_met(write, &remote.device_id, said, remote.hlc)?;
+    record::learn_device(write, &remote.device_id, remote.device_label.as_deref())?;
+    record::warn_of_change(write, (&collection, &id), &remote, answer.server_time)?;
     conflict::meet(write, &collection, &id, &remote, Some(seq), None)?;
     for entry in find(write.conn, &collection, &id)?
         .map_or(Ok(Vec::new()), |row| heads_of(write.conn, &collection, &id, row.lane()))?

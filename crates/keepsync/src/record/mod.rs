@@ -5,16 +5,25 @@
 //! body and the queue in one transaction; a pulled version always changes the base, and
 //! [`conflict`](crate::conflict) decides what it means for the visible body.
 
+mod device;
+mod elsewhere;
 mod history;
+mod merge_into;
 mod query;
 mod row;
+mod twins;
 mod write;
 
+pub use elsewhere::{Elsewhere, just_changed_elsewhere};
 pub use history::Version;
+pub use merge_into::merge_into;
 pub use query::{Compare, Filter, Page, Query};
 pub use row::{Record, RecordState};
+pub use twins::{Twin, Twins};
 pub use write::{Mutation, Written, delete, patch, put, write};
 
+pub(crate) use device::{learn as learn_device, name as name_devices};
+pub(crate) use elsewhere::warn as warn_of_change;
 pub(crate) use history::{add as add_history, prune as prune_history, prune_bytes as prune_history_bytes};
 pub(crate) use row::{Base, Row, find, insert_confirmed, settle_state, show_unsent};
 pub(crate) use write::{Local, write_local};
@@ -28,9 +37,8 @@ impl Read<'_> {
     /// [`Error::UnknownCollection`](crate::Error::UnknownCollection).
     pub fn get(&self, collection: &str, id: &str) -> Result<Option<Record>> {
         self.shared.collections.get(collection)?;
-        Ok(find(self.conn, collection, id)?
-            .filter(|row| row.body.is_some())
-            .map(Record::from))
+        let found = find(self.conn, collection, id)?.filter(|row| row.body.is_some());
+        self.named(found.map(Record::from))
     }
 
     /// The record, also when it is deleted: then it has no body.
@@ -39,7 +47,13 @@ impl Read<'_> {
     /// [`Error::UnknownCollection`](crate::Error::UnknownCollection).
     pub fn record(&self, collection: &str, id: &str) -> Result<Option<Record>> {
         self.shared.collections.get(collection)?;
-        Ok(find(self.conn, collection, id)?.map(Record::from))
+        let found = find(self.conn, collection, id)?;
+        self.named(found.map(Record::from))
+    }
+
+    fn named(&self, mut record: Option<Record>) -> Result<Option<Record>> {
+        name_devices(self, record.as_mut_slice())?;
+        Ok(record)
     }
 
     /// A page of records.
@@ -48,7 +62,9 @@ impl Read<'_> {
     /// [`Error::UnknownCollection`](crate::Error::UnknownCollection), and
     /// [`Error::Invalid`](crate::Error::Invalid) naming the part of the query.
     pub fn query(&self, query: &Query) -> Result<Page> {
-        query::run(self, query)
+        let mut page = query::run(self, query)?;
+        name_devices(self, &mut page.records)?;
+        Ok(page)
     }
 
     /// Versions of a record that lost, and writes to it that were thrown away; newest first.

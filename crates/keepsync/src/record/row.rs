@@ -69,6 +69,10 @@ pub struct Record {
     pub synced_at: Option<i64>,
     /// The installation that wrote the visible body.
     pub device_id: String,
+    /// What a person calls that device, if it ever said so.
+    pub device_label: Option<String>,
+    /// The installation that made the record; `None` where its first version was not seen here.
+    pub created_by: Option<String>,
     /// The id the backend gave it, if it has its own.
     pub server_id: Option<String>,
 }
@@ -86,6 +90,8 @@ impl From<Row> for Record {
             updated_at: row.updated_at,
             synced_at: row.synced_at,
             device_id: row.device_id,
+            device_label: None,
+            created_by: row.created_by,
             server_id: row.server_id,
         }
     }
@@ -138,6 +144,7 @@ pub(crate) struct Row {
     pub(crate) base_hlc: Option<i64>,
     pub(crate) base_device: Option<String>,
     pub(crate) base_clocks: Option<String>,
+    pub(crate) base_at: Option<i64>,
     pub(crate) version: i64,
     /// The operation that made `version`, where it is known.
     pub(crate) base_id: Option<Uuid>,
@@ -147,17 +154,19 @@ pub(crate) struct Row {
     pub(crate) updated_at: i64,
     pub(crate) synced_at: Option<i64>,
     pub(crate) seen: i64,
+    pub(crate) created_by: Option<String>,
 }
 
 const COLUMNS: &str = "rid, collection, id, parent_id, body, hlc, device_id, base, base_body, base_hlc, base_device, \
-                                  version, state, server_id, created_at, updated_at, synced_at, seen, clocks, base_clocks, base_id";
+                                  version, state, server_id, created_at, updated_at, synced_at, seen, clocks, base_clocks, base_id, \
+                                  base_at, created_by";
 
 /// What an app sees, without the base.
-pub(super) const RECORD: &str =
-    "id, body, parent_id, version, state, created_at, updated_at, synced_at, device_id, server_id";
+pub(super) const RECORD: &str = "id, body, parent_id, version, state, created_at, updated_at, synced_at, device_id, server_id, \
+                                 created_by";
 
 /// How many [`RECORD`] names.
-pub(super) const RECORD_COLUMNS: usize = 10;
+pub(super) const RECORD_COLUMNS: usize = 11;
 
 pub(super) fn record_from_sql(collection: &str, row: &rusqlite::Row<'_>) -> rusqlite::Result<Record> {
     Ok(Record {
@@ -172,6 +181,8 @@ pub(super) fn record_from_sql(collection: &str, row: &rusqlite::Row<'_>) -> rusq
         synced_at: row.get(7)?,
         device_id: row.get(8)?,
         server_id: row.get(9)?,
+        created_by: row.get(10)?,
+        device_label: None,
     })
 }
 
@@ -197,6 +208,8 @@ fn from_sql(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         synced_at: row.get(16)?,
         seen: row.get(17)?,
         base_id: queue::uuid_from_sql(row, 20)?,
+        base_at: row.get(21)?,
+        created_by: row.get(22)?,
     })
 }
 
@@ -250,6 +263,7 @@ impl Row {
             self.base_hlc = Some(version.hlc.to_i64());
             self.base_device = Some(version.device_id.clone());
             self.base_clocks = version.kept_clocks().map(str::to_owned);
+            self.base_at = Some(version.updated_at);
         } else {
             self.body.clone_from(&version.body);
             self.hlc = version.hlc;
@@ -259,6 +273,7 @@ impl Row {
             self.base_hlc = None;
             self.base_device = None;
             self.base_clocks = None;
+            self.base_at = None;
             self.updated_at = version.updated_at;
         }
         self.version = version.version;
@@ -290,6 +305,7 @@ impl Row {
                 self.device_id = device;
             }
             self.clocks = self.base_clocks.take();
+            self.updated_at = self.base_at.take().unwrap_or(self.updated_at);
             self.base = Base::Visible;
             self.base_hlc = None;
         }
@@ -307,7 +323,7 @@ impl Row {
         let mut statement = write.conn.prepare_cached(
             "UPDATE record SET body = ?2, hlc = ?3, device_id = ?4, base = ?5, base_body = ?6, base_hlc = ?7, base_device = ?8,
              version = ?9, state = ?10, server_id = ?11, updated_at = ?12, synced_at = ?13, seen = ?14, clocks = ?15,
-             base_clocks = ?16, base_id = ?17 WHERE rid = ?1",
+             base_clocks = ?16, base_id = ?17, base_at = ?18 WHERE rid = ?1",
         )?;
         statement.execute(params![
             self.rid,
@@ -327,6 +343,7 @@ impl Row {
             self.clocks,
             self.base_clocks,
             self.base_id.as_ref().map(Uuid::as_bytes),
+            self.base_at,
         ])?;
         write.changes.record(&self.collection);
         Ok(())
@@ -356,8 +373,8 @@ pub(crate) fn insert_confirmed(
 ) -> Result<()> {
     let mut statement = write.conn.prepare_cached(
         "INSERT INTO record (collection, id, parent_id, body, hlc, device_id, base, version, state, server_id, created_at,
-         updated_at, synced_at, seen, base_id, clocks)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+         updated_at, synced_at, seen, base_id, clocks, created_by)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14, iif(?7 = 1, ?6, NULL))",
     )?;
     statement.execute(params![
         collection,
@@ -416,7 +433,7 @@ pub(crate) fn show_unsent(write: &mut Write<'_>, collection: &str, id: &str, lan
          clocks) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, 1, ?7, ?7, ?8)
          ON CONFLICT (collection, id) DO UPDATE SET body = excluded.body, hlc = excluded.hlc, device_id = excluded.device_id,
          clocks = excluded.clocks, base = 0, base_body = NULL, base_hlc = NULL, base_device = NULL, base_clocks = NULL,
-         version = 0, base_id = NULL",
+         base_at = NULL, version = 0, base_id = NULL",
     )?;
     let parent = (lane != id).then_some(lane);
     let device: &str = &write.shared.device_id;

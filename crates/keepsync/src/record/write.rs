@@ -232,6 +232,7 @@ pub(crate) fn write_local(write: &mut Write<'_>, collection: &Collection, id: &s
                 row.base_hlc = Some(row.hlc.to_i64());
                 row.base_device = Some(row.device_id.clone());
                 row.base_clocks = row.clocks.take();
+                row.base_at = Some(row.updated_at);
             }
             let lost = std::mem::replace(&mut row.body, body.clone());
             row.hlc = hlc;
@@ -261,7 +262,7 @@ pub(crate) fn write_local(write: &mut Write<'_>, collection: &Collection, id: &s
                     )?;
                     super::settle_state(write, collection.name(), id)?;
                     if row.version == 0 {
-                        queue::cancel_children(write, id)?;
+                        queue::cancel_children(write, collection.name(), id)?;
                     }
                     Ok(Written { id: row.id, op: None })
                 }
@@ -297,8 +298,8 @@ fn insert_local(
     };
     let wall_ms = write.now.wall_ms;
     let mut statement = write.conn.prepare_cached(
-        "INSERT INTO record (collection, id, parent_id, body, hlc, device_id, base, state, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)",
+        "INSERT INTO record (collection, id, parent_id, body, hlc, device_id, base, state, created_at, updated_at, created_by)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?6)",
     )?;
     let device: &str = &write.shared.device_id;
     let base_column = base.to_columns().0;
@@ -327,6 +328,7 @@ fn insert_local(
         base_hlc: None,
         base_device: None,
         base_clocks: None,
+        base_at: None,
         version: 0,
         base_id: None,
         state,
@@ -335,6 +337,7 @@ fn insert_local(
         updated_at: wall_ms,
         synced_at: None,
         seen: 0,
+        created_by: None,
     })
 }
 

@@ -354,6 +354,11 @@ pub(crate) fn defend(write: &mut Write<'_>, row: &mut Row, device_id: &str) -> R
     }
     let key = (row.collection.as_str(), row.id.as_str());
     notice::add(write, NoticeKind::SessionDeletedElsewhere, key, device_id)?;
+    stand_by(write, row)
+}
+
+/// What is shown of a record counts as an edit made here and now. False: the app does not write it.
+pub(crate) fn stand_by(write: &mut Write<'_>, row: &mut Row) -> Result<bool> {
     let shared = write.shared;
     let Some(collection) = shared.collections.get(&row.collection).ok().filter(|c| c.pushes()) else {
         return Ok(false);
@@ -466,13 +471,16 @@ impl Read<'_> {
         for set in children_ids(self, &stored.children, id)? {
             sets.extend(find(self.conn, &stored.children, &set)?.map(Record::from));
         }
+        record::name_devices(self, &mut sets)?;
+        let mut record = Record::from(row);
+        record::name_devices(self, std::slice::from_mut(&mut record))?;
         Ok(Some(Session {
             collection: collection.to_owned(),
             id: id.to_owned(),
             state: SessionState::Active,
             started_at: stored.started_at,
             scratch: stored.scratch,
-            record: row.into(),
+            record,
             sets,
         }))
     }

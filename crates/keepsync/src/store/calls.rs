@@ -9,7 +9,7 @@ use crate::{
     kv,
     notice::{self, Notice},
     queue::{self, Entry, QueueCounts},
-    record::{self, Mutation, Page, Query, Record, Written},
+    record::{self, Elsewhere, Mutation, Page, Query, Record, Twins, Written},
     session::{self, Session},
 };
 use uuid::Uuid;
@@ -327,9 +327,38 @@ impl Store {
     ///
     /// # Errors
     /// As there.
-    pub async fn resolve(&self, collection: &str, id: &str, shown: i64, resolution: Resolution) -> Result<()> {
+    pub async fn resolve(&self, collection: &str, id: &str, shown: &str, resolution: Resolution) -> Result<()> {
+        let (collection, id, shown) = (collection.to_owned(), id.to_owned(), shown.to_owned());
+        self.write(move |write| conflict::resolve(write, &collection, &id, &shown, &resolution))
+            .await
+    }
+
+    /// Groups of records that look like one and were made on different devices.
+    ///
+    /// # Errors
+    /// As [`Read::twins`](crate::Read::twins).
+    pub async fn twins(&self, collection: &str) -> Result<Vec<Twins>> {
+        let collection = collection.to_owned();
+        self.read(move |read| read.twins(&collection)).await
+    }
+
+    /// See [`record::merge_into`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn merge_into(&self, collection: &str, keep: &str, drop: &str) -> Result<u64> {
+        let (collection, keep, drop) = (collection.to_owned(), keep.to_owned(), drop.to_owned());
+        self.write(move |write| record::merge_into(write, &collection, &keep, &drop))
+            .await
+    }
+
+    /// Who changed a record last, if another device did.
+    ///
+    /// # Errors
+    /// As [`Read::last_change_elsewhere`](crate::Read::last_change_elsewhere).
+    pub async fn last_change_elsewhere(&self, collection: &str, id: &str) -> Result<Option<Elsewhere>> {
         let (collection, id) = (collection.to_owned(), id.to_owned());
-        self.write(move |write| conflict::resolve(write, &collection, &id, shown, &resolution))
+        self.read(move |read| read.last_change_elsewhere(&collection, &id))
             .await
     }
 

@@ -30,10 +30,12 @@ CREATE TABLE record (
   base_hlc    INTEGER,                     -- only for base > 1
   base_device TEXT,                        -- only for base > 1
   base_clocks TEXT,                        -- only for base > 1
+  base_at     INTEGER,                     -- only for base > 1: UTC ms by the server's clock
   version     INTEGER NOT NULL DEFAULT 0,  -- of the base; 0 never confirmed
   base_id     BLOB,                        -- operation that made that version, where known
   state       INTEGER NOT NULL,            -- 0 synced, 1 pending, 2 in conflict, 3 parked: the worst of its entries
   server_id   TEXT,
+  created_by  TEXT,                        -- device that made the record; NULL: it was not told
   created_at  INTEGER NOT NULL,            -- UTC ms
   updated_at  INTEGER NOT NULL,            -- UTC ms, of the visible body
   synced_at   INTEGER,                     -- UTC ms, when the base was last confirmed
@@ -115,11 +117,21 @@ CREATE TABLE history (
 ) STRICT;
 CREATE INDEX history_key ON history (collection, id);
 
--- Conflicts the user has to settle.
+-- What people call the devices whose versions were seen. This device's own label is a setting.
+CREATE TABLE device (
+  device_id TEXT PRIMARY KEY,
+  label     TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Conflicts the user has to settle: one row per record. Rows of one root are one conflict.
 CREATE TABLE conflict (
   n              INTEGER PRIMARY KEY,
   collection     TEXT NOT NULL,
   id             TEXT NOT NULL,
+  root_collection TEXT NOT NULL,           -- whose conflict it is: its own, or that of its parent under `ask`
+  root_id        TEXT NOT NULL,
+  joined         INTEGER NOT NULL,         -- 1: only this device changed it; it takes part because others of the root differ
+  turn           INTEGER NOT NULL,         -- grows with each change that remote_version does not tell
   base_body      TEXT,
   local_body     TEXT,
   local_hlc      INTEGER NOT NULL,
@@ -204,23 +216,27 @@ INSERT INTO meta (key, value) VALUES
   ('synced_at', 1763604000000);
 
 INSERT INTO record (rid, collection, id, parent_id, body, hlc, device_id, base, base_body, base_hlc, base_device, version, state,
-                    server_id, created_at, updated_at, synced_at, seen) VALUES
+                    server_id, created_at, updated_at, synced_at, seen, base_at, created_by) VALUES
   (1, 'exercise', 'bench-press-barbell', NULL, '{"name":"Bench Press (Barbell)","muscle":"chest"}', 115579500000000000, 'server',
-   1, NULL, NULL, NULL, 4, 0, '17', 1760000000000, 1760000000000, 1763600000000, 1),
+   1, NULL, NULL, NULL, 4, 0, '17', 1760000000000, 1760000000000, 1763600000000, 1, NULL, NULL),
   (2, 'workout', '0193487a-2000-7000-8000-000000000001', NULL,
    '{"date":"2025-11-18","name":"Mittwoch","notes":"Schulter zwickt"}', 115579604172800000, '0193487a-1c00-7a2b-8c3d-4e5f60718293',
    2, '{"date":"2025-11-18","name":"Mittwoch"}', 115579510000000000, '0193487a-1c00-7a2b-8c3d-4e5f60718293', 3, 3, '901',
-   1763420000000, 1763604300000, 1763500000000, 1),
+   1763420000000, 1763604300000, 1763500000000, 1, 1763500000000, '0193487a-1c00-7a2b-8c3d-4e5f60718293'),
   (3, 'workout', '0193487a-2000-7000-8000-000000000002', NULL, '{"date":"2025-11-19","name":"Freitag"}', 115579604172800001,
-   '0193487a-1c00-7a2b-8c3d-4e5f60718293', 0, NULL, NULL, NULL, 0, 1, NULL, 1763604400000, 1763604400000, NULL, 0),
+   '0193487a-1c00-7a2b-8c3d-4e5f60718293', 0, NULL, NULL, NULL, 0, 1, NULL, 1763604400000, 1763604400000, NULL, 0, NULL,
+   '0193487a-1c00-7a2b-8c3d-4e5f60718293'),
   (4, 'plan', '0193487a-2000-7000-8000-000000000003', NULL,
    '{"name":"Oberkörper","state":"active","started_at":"2025-11-20T02:10:00.000Z"}', 115579520000000000,
-   '0193487a-1c00-7a2b-8c3d-4e5f60718293', 1, NULL, NULL, NULL, 2, 0, '902', 1763604600000, 1763604600000, 1763604610000, 0),
+   '0193487a-1c00-7a2b-8c3d-4e5f60718293', 1, NULL, NULL, NULL, 2, 0, '902', 1763604600000, 1763604600000, 1763604610000, 0, NULL,
+   '0193487a-1c00-7a2b-8c3d-4e5f60718293'),
   (5, 'plan_set', '7c3f1f0e-6a57-5d0b-9d5e-3c1f5b0e9a11', '0193487a-2000-7000-8000-000000000003',
    '{"plan_id":"0193487a-2000-7000-8000-000000000003","slot":"bench/1","weight":82.5,"reps":8}', 115579604172800002,
-   '0193487a-1c00-7a2b-8c3d-4e5f60718293', 0, NULL, NULL, NULL, 0, 1, NULL, 1763604650000, 1763604650000, NULL, 0),
+   '0193487a-1c00-7a2b-8c3d-4e5f60718293', 0, NULL, NULL, NULL, 0, 1, NULL, 1763604650000, 1763604650000, NULL, 0, NULL,
+   '0193487a-1c00-7a2b-8c3d-4e5f60718293'),
   (6, 'draft', 'next-week', NULL, '{"text":"Deload"}', 115579530000000000, '0193487a-1c00-7a2b-8c3d-4e5f60718293',
-   1, NULL, NULL, NULL, 0, 0, NULL, 1763604100000, 1763604100000, NULL, 0);
+   1, NULL, NULL, NULL, 0, 0, NULL, 1763604100000, 1763604100000, NULL, 0, NULL,
+   '0193487a-1c00-7a2b-8c3d-4e5f60718293');
 
 INSERT INTO entry (seq, op, replaces, collection, id, lane, kind, body, base_version, base, base_body, base_op, hlc, priority,
                    maybe_sent, attempts, next_tick, state, reason_code, reason_message, created_at) VALUES
@@ -250,9 +266,12 @@ INSERT INTO flight (seq) VALUES (99);
 INSERT INTO notice (n, kind, collection, id, device_id, times, at) VALUES
   (1, 'definitions_changed', 'exercise', '', '', 2, 1731999000000);
 
-INSERT INTO conflict (n, collection, id, base_body, local_body, local_hlc, local_at, remote_body, remote_version, remote_hlc,
-                      remote_device, remote_label, remote_at, opened_at) VALUES
-  (1, 'workout', '0193487a-2000-7000-8000-000000000001', '{"date":"2025-11-18","name":"Mittwoch"}',
+INSERT INTO device (device_id, label) VALUES ('0193487a-0000-7000-8000-00000000beef', 'Tablet');
+
+INSERT INTO conflict (n, collection, id, root_collection, root_id, joined, turn, base_body, local_body, local_hlc, local_at,
+                      remote_body, remote_version, remote_hlc, remote_device, remote_label, remote_at, opened_at) VALUES
+  (1, 'workout', '0193487a-2000-7000-8000-000000000001', 'workout', '0193487a-2000-7000-8000-000000000001', 0, 0,
+   '{"date":"2025-11-18","name":"Mittwoch"}',
    '{"date":"2025-11-18","name":"Mittwoch","notes":"Schulter zwickt"}', 115579604172800000, 1763604300000,
    '{"date":"2025-11-18","name":"Mittwoch","notes":"lief gut"}', 3, 115579510000000000, '0193487a-0000-7000-8000-00000000beef',
    'Tablet', 1763500000000, 1763604310000);

@@ -65,10 +65,17 @@ pub const START: i64 = 1_763_600_000_000;
 
 pub fn collections() -> Collections {
     Collections::new([
-        Collection::new("workout", Policy::Ask).priority(10).index("date"),
+        Collection::new("workout", Policy::Ask)
+            .priority(10)
+            .index("date")
+            .same_when(["date", "time"]),
         Collection::new("set_log", Policy::ClientWins)
             .child_of("workout", "workout_id")
             .priority(10),
+        Collection::new("heart_rate", Policy::ClientWins)
+            .child_of("workout", "workout_id")
+            .settles_itself(),
+        Collection::new("weight", Policy::ClientWins),
         Collection::new("plan", Policy::Ask).sending(Sending::OnComplete),
         Collection::new("plan_set", Policy::ClientWins).child_of("plan", "plan_id"),
         Collection::new("profile", Policy::LastWriteWins),

@@ -33,10 +33,12 @@ CREATE TABLE record (
   base_hlc    INTEGER,                     -- only for base > 1
   base_device TEXT,                        -- only for base > 1
   base_clocks TEXT,                        -- only for base > 1
+  base_at     INTEGER,                     -- only for base > 1: UTC ms by the server's clock
   version     INTEGER NOT NULL DEFAULT 0,  -- of the base; 0 never confirmed
   base_id     BLOB,                        -- operation that made that version, where known
   state       INTEGER NOT NULL,            -- 0 synced, 1 pending, 2 in conflict, 3 parked: the worst of its entries
   server_id   TEXT,
+  created_by  TEXT,                        -- device that made the record; NULL: it was not told
   created_at  INTEGER NOT NULL,            -- UTC ms
   updated_at  INTEGER NOT NULL,            -- UTC ms, of the visible body
   synced_at   INTEGER,                     -- UTC ms, when the base was last confirmed
@@ -118,11 +120,21 @@ CREATE TABLE history (
 ) STRICT;
 CREATE INDEX history_key ON history (collection, id);
 
--- Conflicts the user has to settle.
+-- What people call the devices whose versions were seen. This device's own label is a setting.
+CREATE TABLE device (
+  device_id TEXT PRIMARY KEY,
+  label     TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Conflicts the user has to settle: one row per record. Rows of one root are one conflict.
 CREATE TABLE conflict (
   n              INTEGER PRIMARY KEY,
   collection     TEXT NOT NULL,
   id             TEXT NOT NULL,
+  root_collection TEXT NOT NULL,           -- whose conflict it is: its own, or that of its parent under `ask`
+  root_id        TEXT NOT NULL,
+  joined         INTEGER NOT NULL,         -- 1: only this device changed it; it takes part because others of the root differ
+  turn           INTEGER NOT NULL,         -- grows with each change that remote_version does not tell
   base_body      TEXT,
   local_body     TEXT,
   local_hlc      INTEGER NOT NULL,

@@ -1076,17 +1076,10 @@ fn with_resolver(settings: Settings, waiting: usize) -> Bench {
         conflict: Conflict {
             collection: "workout".to_owned(),
             id: format!("c{n}"),
-            base: None,
-            local: None,
-            local_at: 0,
-            remote: None,
+            token: "1".to_owned(),
             remote_version: 1,
-            remote_device: String::new(),
-            remote_label: None,
-            remote_at: 0,
-            opened_at: 0,
+            ..Conflict::default()
         },
-        local_hlc: 0,
     };
     bench.unresolved = (0..waiting).map(one).collect();
     bench
