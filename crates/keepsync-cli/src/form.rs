@@ -1,7 +1,7 @@
 //! The forms of `--json`: a public contract, described in `docs/cli.md`.
 
 use keepsync::{
-    queue::{Entry, Reason},
+    queue::{Entry, Reason, Why},
     record::Record,
     session::Session,
 };
@@ -89,6 +89,25 @@ impl From<&Reason> for ReasonForm {
     }
 }
 
+/// What keeps an unsent write where it is.
+#[derive(Serialize)]
+pub(crate) struct WhyForm {
+    code: String,
+    message: String,
+    /// The operation it waits behind.
+    behind: Option<Uuid>,
+}
+
+impl From<&Why> for WhyForm {
+    fn from(why: &Why) -> Self {
+        Self {
+            code: why.code().to_owned(),
+            message: why.message(),
+            behind: why.behind(),
+        }
+    }
+}
+
 #[derive(Serialize)]
 pub(crate) struct EntryForm {
     op: Uuid,
@@ -102,6 +121,7 @@ pub(crate) struct EntryForm {
     next_attempt_at: Option<String>,
     created_at: String,
     reason: Option<ReasonForm>,
+    why: WhyForm,
     /// Only where one entry was asked for; then `null` for a delete.
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<Option<Box<RawValue>>>,
@@ -121,6 +141,7 @@ impl From<&Entry> for EntryForm {
             next_attempt_at: entry.next_attempt_at.map(time),
             created_at: time(entry.created_at),
             reason: entry.reason.as_ref().map(Into::into),
+            why: (&entry.why).into(),
             body: None,
         }
     }

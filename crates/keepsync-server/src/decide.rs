@@ -21,7 +21,7 @@ use keepsync_wire::{Hlc, Operation, SyncItem, SyncResult, SyncStatus, Version, c
 pub struct Facts {
     /// What is remembered under its operation id.
     pub remembered: Option<Remembered>,
-    /// What is remembered of the first of the item's `earlier` ids that was applied.
+    /// What is remembered of the first of the item's `earlier` ids that was applied to its record.
     pub earlier: Option<Remembered>,
     /// Whether every operation in `after` was applied.
     pub after_applied: bool,

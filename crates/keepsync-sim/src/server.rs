@@ -7,7 +7,7 @@
 //! 3. Items are taken in order. Each is one small transaction:
 //!    * its operation id was applied before: the first answer again, or
 //!      [`code::OP_REUSED`] if it now says something else;
-//!    * an id in `earlier` was applied before: the first answer to that;
+//!    * an id in `earlier` was applied to this record: the first answer to that;
 //!    * its body breaks the collection's schema: refused, and forgotten, so that the same id may
 //!      come again;
 //!    * an operation in `after`, or its `base_op`, was not applied: [`code::BLOCKED`];
@@ -322,7 +322,10 @@ impl Account {
                 "this operation id came with another content".to_owned(),
             );
         }
-        let earlier = item.earlier.iter().find_map(|op| self.applied.get(op));
+        let earlier = item
+            .earlier
+            .iter()
+            .find_map(|op| self.applied.get(op).filter(|before| before.content.key == content.key));
         if let Some(before) = earlier.filter(|_| !breach.forgets_answers && !breach.forgets_earlier_ids) {
             return SyncResult {
                 op_id: item.op_id,

@@ -181,7 +181,8 @@ pub struct SyncItem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<Uuid>,
     /// Ids under which the same content may have been applied in an earlier epoch. A server that was restored
-    /// to a state with one of them in it answers what it answered then, and applies nothing.
+    /// to a state in which one of them was applied to this record answers what it answered then, and applies
+    /// nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<Uuid>,
     /// When the user wrote it, by the device's clock: UTC milliseconds. Never used for order.

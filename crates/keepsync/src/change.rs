@@ -1,6 +1,7 @@
 //! What changed, said after the commit.
 
 use std::collections::BTreeSet;
+use uuid::Uuid;
 
 /// What one commit changed. Never the content, and once per collection however many rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Changes {
     pub sessions: bool,
     /// Whether an entry was made that can go out now.
     pub sendable: bool,
+    /// Operations whose outcome is known now, or is another than before.
+    pub outcomes: Vec<Uuid>,
 }
 
 impl Changes {
@@ -32,6 +35,7 @@ impl Changes {
         self.notices |= other.notices;
         self.sessions |= other.sessions;
         self.sendable |= other.sendable;
+        self.outcomes.extend(other.outcomes);
     }
 
     pub(crate) fn record(&mut self, collection: &str) {

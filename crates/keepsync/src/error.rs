@@ -102,6 +102,9 @@ pub enum Error {
         /// Where it is.
         path: PathBuf,
     },
+    /// What would be lost is not what was agreed to lose. Nothing was wiped. Not retryable: ask again.
+    #[error("more, or other, would be lost than was agreed to")]
+    WouldLose,
     /// The store was closed. Not retryable.
     #[error("the store is closed")]
     Closed,
@@ -142,6 +145,7 @@ impl Error {
             Self::ForeignFile => "foreign_file",
             Self::OtherAccount => "other_account",
             Self::Damaged { .. } => "damaged",
+            Self::WouldLose => "would_lose",
             Self::Closed => "closed",
             Self::Internal(_) => "internal",
         }

@@ -90,9 +90,15 @@
 //! [`first_sync`] tells how far it is, whether it stalled, and how to retry or go on without.
 //!
 //! **7. When something is wrong**, the status says what ([`drain::Status`]), every unsent write says
-//! why it is where it is ([`queue::Entry`]), conflicts wait with both versions, what differs and a proposed
+//! why it is where it is ([`queue::Why`]), conflicts wait with both versions, what differs and a proposed
 //! merge ([`conflict::Conflict`]), records that were made twice can be made one ([`record::merge_into`]),
 //! and [`Store::bundle`] is what to attach to a bug report.
+//!
+//! **8. What became of a write** is told by its operation id ([`record::Written::op`]): [`Store::outcome`]
+//! waits for it, also in the next life of the process, and [`Store::rollback`] takes an unsent write back.
+//!
+//! **9. Several accounts** on one device are kept apart by [`accounts::Accounts`]; [`carry`] takes a
+//! device's records out, and in on another.
 //!
 //! # The flow, and where each step lives
 //!
@@ -121,6 +127,9 @@ pub mod conflict;
 pub mod db;
 #[cfg(feature = "runtime")]
 pub mod store;
+#[cfg(feature = "runtime")]
+pub mod accounts;
+pub mod carry;
 
 pub mod collection;
 mod body;

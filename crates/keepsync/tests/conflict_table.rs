@@ -341,6 +341,8 @@ fn every_cell_of_the_table_is_what_the_core_does() {
 struct Values<'d> {
     collection: Collection,
     bodies: [Option<&'d str>; 3],
+    /// The other device writes what is there once more.
+    there_again: bool,
     here_later: bool,
     result: Option<Value>,
     line: &'d str,
@@ -357,7 +359,12 @@ fn values(document: &str) -> Vec<Values<'_>> {
             let result = body(result).map(|text| serde_json::from_str(text).unwrap());
             Values {
                 collection: collection(policy.trim_matches('`')),
-                bodies: [body(base), body(here), body(there)],
+                bodies: [
+                    body(base),
+                    body(here),
+                    body(if *there == "same again" { base } else { there }),
+                ],
+                there_again: *there == "same again",
                 here_later: *later == "here",
                 result,
                 line,
@@ -387,6 +394,7 @@ fn policy(text: &str) -> Policy {
         "server_wins" => Policy::ServerWins,
         "client_wins" => Policy::ClientWins,
         "last_write_wins" => Policy::LastWriteWins,
+        "ask" => Policy::Ask,
         "latest_of" => Policy::latest_of(argument),
         "lww_per" => Policy::lww_per(argument),
         "merge_max" => Policy::merge_max(argument),
@@ -415,10 +423,13 @@ fn every_row_of_values_comes_out_on_both_devices_in_either_order() {
             }
             let (early, late) = (10_000, 40_000);
             let (ours, theirs) = if row.here_later { (late, early) } else { (early, late) };
-            for (device, body, wait) in [(&mut phone, here, ours), (&mut tablet, there, theirs)] {
+            for (device, body, wait, again) in [
+                (&mut phone, here, ours, false),
+                (&mut tablet, there, theirs, row.there_again),
+            ] {
                 device.pass_time(500_000 + wait);
                 match body {
-                    Some(body) if Some(body) != base => drop(device.put("c", ID, body)),
+                    Some(body) if Some(body) != base || again => drop(device.put("c", ID, body)),
                     Some(_) => {}
                     None if base.is_some() => device.delete("c", ID),
                     None => {}

@@ -360,3 +360,18 @@ fn a_wrong_clock_does_not_age_the_journal_also_where_the_answer_was_lost() {
     assert_eq!(again[..2], [first, second]);
     assert_eq!(again.len(), 3);
 }
+
+#[test]
+fn a_deletion_of_what_the_server_has_lost_leaves_nothing_behind() {
+    let mut device = Device::new();
+    let server = Server {
+        changes: vec![change("profile", "p", version(4, Some("{}"), 0))],
+        ..Server::new("e1")
+    };
+    server.sync(&mut device, |_| accepted_as(1, 1));
+    device.delete("profile", "p");
+    Server::restored("e2", "e1", 0, Vec::new()).sync(&mut device, |_| unreachable!("there is nothing to delete"));
+    assert!(device.entries().is_empty());
+    let bundle = device.db.read(|read| read.bundle()).unwrap();
+    assert_eq!(bundle["records"], serde_json::json!({}));
+}

@@ -69,7 +69,7 @@ async fn list(store: &Store, out: &mut Out) -> Result<(), Failure> {
     if out.json {
         return Ok(());
     }
-    let names = ["op", "record", "kind", "state", "attempts", "next attempt", "reason"];
+    let names = ["op", "record", "kind", "state", "attempts", "next attempt", "why"];
     out.table(names, &rows, "nothing is unsent")
 }
 
@@ -81,13 +81,12 @@ fn row(entry: &Entry) -> [String; 7] {
         entry.state.as_str().to_owned(),
         entry.attempts.to_string(),
         entry.next_attempt_at.map(time).unwrap_or_default(),
-        short(&reason(entry), 60),
+        short(&why(entry), 60),
     ]
 }
 
-fn reason(entry: &Entry) -> String {
-    let told = entry.reason.as_ref();
-    told.map_or_else(String::new, |reason| format!("{}: {}", reason.code, reason.message))
+fn why(entry: &Entry) -> String {
+    format!("{}: {}", entry.why.code(), entry.why.message())
 }
 
 fn show(entry: &Entry, out: &mut Out) -> Result<(), Failure> {
@@ -106,7 +105,7 @@ fn show(entry: &Entry, out: &mut Out) -> Result<(), Failure> {
         ("attempts", entry.attempts.to_string()),
         ("next attempt", next),
         ("created", time(entry.created_at)),
-        ("reason", reason(entry)),
+        ("why", why(entry)),
         ("body", entry.body.as_deref().map_or_else(|| "none".to_owned(), compact)),
     ])
 }

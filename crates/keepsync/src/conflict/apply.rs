@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Result},
     hlc::Hlc,
     notice::{self, NoticeKind},
-    queue::{self, EntryState, Head, Kind, heads_of},
+    queue::{self, Ended, EntryState, Head, Kind, heads_of},
     record::{self, Base, Row, find, insert_confirmed},
     remote::{Accepted, RemoteVersion},
     session,
@@ -210,14 +210,14 @@ fn carry_out(
         record::add_history(write, key, remote.body.as_deref(), remote.version, author, reason)
     };
     match action {
-        Action::Same | Action::TakeRemote => drop_entries(write, &entries)?,
+        Action::Same | Action::TakeRemote => drop_entries(write, &entries, Ended::InEffect(remote.version))?,
         Action::LoseLocal => {
             lose_local(write)?;
             diagnostics::lost(write, &row, remote.body.is_none())?;
             if remote.body.is_none() {
                 notice::add(write, NoticeKind::EditLostToDelete, key, &remote.device_id)?;
             }
-            drop_entries(write, &entries)?;
+            drop_entries(write, &entries, Ended::Lost(remote.version))?;
         }
         Action::KeepLocal => rebase(write, &entries, remote)?,
         Action::LoseRemote => {
@@ -267,9 +267,9 @@ fn carry_out(
     close(write, key.0, key.1)
 }
 
-fn drop_entries(write: &mut Write<'_>, entries: &[Head]) -> Result<()> {
+fn drop_entries(write: &mut Write<'_>, entries: &[Head], ended: Ended) -> Result<()> {
     for entry in entries {
-        entry.remove(write)?;
+        entry.remove(write, ended)?;
     }
     write.store_clocks()
 }
@@ -312,10 +312,12 @@ pub(super) fn replace(
         .find(|entry| entry.kind.is_some_and(Kind::changes_state))
         .or(entries.last());
     let Some(keep) = keep.cloned() else { return Ok(()) };
-    for entry in entries.iter().filter(|entry| entry.seq != keep.seq) {
-        entry.remove(write)?;
-    }
     let mut keep = keep;
+    // Under its final operation id, which the others are superseded by.
+    keep.freshen(write)?;
+    for entry in entries.iter().filter(|entry| entry.seq != keep.seq) {
+        entry.remove(write, Ended::Superseded(keep.op))?;
+    }
     if body.is_none() {
         keep.kind = Some(Kind::Delete);
     } else if !keep.kind.is_some_and(Kind::changes_state) {

@@ -19,7 +19,7 @@ use crate::{
     db::Write,
     error::Result,
     hlc::Hlc,
-    queue::{EntryState, Head, Kind, heads_of},
+    queue::{Ended, EntryState, Head, Kind, heads_of},
     record::{self, Base, Row, find},
     session,
 };
@@ -196,7 +196,7 @@ pub(super) fn release(write: &mut Write<'_>, collection: &str, id: &str) -> Resu
     let never_made = row.base == Base::None && row.body.is_none();
     for mut entry in heads_of(write.conn, collection, id, row.lane())? {
         if never_made {
-            entry.remove(write)?;
+            entry.remove(write, Ended::Discarded)?;
         } else if entry.state == EntryState::Conflict {
             entry.state = EntryState::Waiting;
             entry.store(write)?;

@@ -21,7 +21,7 @@ use crate::{
     collection::Collections,
     db::Write,
     error::{Error, Result},
-    queue::{Kind, heads_of},
+    queue::{Ended, Kind, heads_of},
     record::{self, Base, Row, find},
     settings::Settings,
 };
@@ -166,7 +166,7 @@ fn settle(write: &mut Write<'_>, member: &Member, verdict: Verdict) -> Result<()
         Verdict::Remote => {
             keep_local_version(write, "lost_to_server")?;
             for entry in &entries {
-                entry.remove(write)?;
+                entry.remove(write, Ended::Lost(member.remote_version))?;
             }
             // One that the server never had goes with its last entry.
             if row.base != Base::None {
@@ -207,7 +207,7 @@ fn remake(write: &mut Write<'_>, row: &Row, stays: bool) -> Result<()> {
             entry.kind = Some(Kind::Create);
             entry.store(write)?;
         } else {
-            entry.remove(write)?;
+            entry.remove(write, Ended::Discarded)?;
         }
     }
     Ok(())

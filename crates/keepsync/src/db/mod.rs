@@ -26,7 +26,8 @@ mod harden;
 mod installation;
 mod migrate;
 mod room;
-mod salvage;
+pub(crate) mod salvage;
+pub(crate) mod wipe;
 
 pub use access::{Read, Write};
 use clock::Clock;
@@ -174,6 +175,7 @@ impl Db {
             let conn = Self::connect_memory(&options)?;
             return Self::with(conn, None, options);
         };
+        wipe::resume(&path)?;
         salvage::resume(&path)?;
         let open = || {
             let conn = Self::connect(&path, &options)?;

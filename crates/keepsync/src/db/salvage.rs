@@ -110,7 +110,7 @@ pub(super) fn salvage(path: &Path, connect: impl FnOnce(&Path) -> Result<Connect
 
 /// Does what an interrupted salvage has left to do. The damaged file goes only after the fresh one is
 /// whole: where it is gone, the fresh one may take its place.
-pub(super) fn resume(path: &Path) -> Result<()> {
+pub(crate) fn resume(path: &Path) -> Result<()> {
     let beside = with(path, ".salvage");
     if path.exists() || !beside.exists() {
         return Ok(());

@@ -23,8 +23,8 @@ use std::collections::BTreeMap;
 pub struct SyncEvent {
     /// When: UTC milliseconds.
     pub at: i64,
-    /// What: `sync_attempt`, `sync_conflict`, `sync_success`, `sync_failure`, `edit_lost`, `epoch_changed`,
-    /// `clock_clamped`.
+    /// What: `sync_attempt`, `sync_conflict`, `sync_success`, `sync_failure`, `retries_used_up`, `edit_lost`,
+    /// `epoch_changed`, `clock_clamped`.
     pub event: String,
     /// Its fields.
     pub fields: Map<String, Value>,
@@ -152,6 +152,10 @@ pub(crate) fn pass_ended(write: &mut Write<'_>, report: &Report, parked: u64, du
             "sync_success",
             &json!({ "items_synced": report.accepted, "items_pulled": report.pulled, "duration_ms": duration_ms }),
         )?;
+    }
+    if report.gave_up > 0 {
+        count(write, "gave_up", report.gave_up)?;
+        event(write, "retries_used_up", &json!({ "items_count": report.gave_up }))?;
     }
     count(write, "syncs", 1)?;
     count(write, "items_sent", report.accepted)?;

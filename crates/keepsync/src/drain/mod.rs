@@ -63,6 +63,8 @@ pub enum Trigger {
     SignedIn,
     /// Somebody waits for a write to arrive: it goes out at once.
     Confirm,
+    /// An unsent write was rolled back: what the server has is wanted.
+    RolledBack,
 }
 
 impl Trigger {
@@ -124,6 +126,8 @@ pub struct Report {
     pub rebased: u64,
     /// Entries parked.
     pub parked: u64,
+    /// Entries that could not be sent as often as planned, and now need attention: told once of each.
+    pub gave_up: u64,
     /// Entries still waiting at its end.
     pub waiting: u64,
     /// How the pull went.

@@ -192,7 +192,8 @@ impl Schedule {
         self.records.get(collection)?.get(id)
     }
 
-    fn must_follow(&self, at: usize) -> Vec<usize> {
+    /// The places, in the order of `seq`, of what the entry at a place must follow.
+    pub(crate) fn must_follow(&self, at: usize) -> Vec<usize> {
         let item = &self.items[at];
         let live = |&other: &usize| self.places[other] != Place::Gone;
         let mut before = Vec::new();

@@ -101,6 +101,11 @@ pub enum StepDone {
     Claimed(PushBatch, Flight),
     /// The entries are settled.
     Settled(SettleReport),
+    /// An attempt was counted for each.
+    Postponed {
+        /// So many were tried for the last time planned.
+        gave_up: u64,
+    },
     /// The pass is over.
     Finished {
         /// When the next entry is due, if one waits for a time.
@@ -172,15 +177,16 @@ fn run(db: &mut Db, step: &Step) -> Result<(StepDone, Changes)> {
             Ok((StepDone::Settled(report), changes))
         }
         Step::Postpone(flight) => {
-            let ((), changes) = db.write(|write| {
+            let (gave_up, changes) = db.write(|write| {
+                let mut gave_up = 0;
                 for &(seq, op) in &flight.items {
                     if let Some(head) = head_at(write.conn, seq)?.filter(|head| head.op == op) {
-                        queue::postpone(write, head, None)?;
+                        gave_up += u64::from(queue::postpone(write, head, None)?);
                     }
                 }
-                Ok(())
+                Ok(gave_up)
             })?;
-            Ok((StepDone::Done, changes))
+            Ok((StepDone::Postponed { gave_up }, changes))
         }
         Step::Finish(end) => finish(db, end),
     }
@@ -228,6 +234,7 @@ fn finish(db: &mut Db, end: &PassEnd) -> Result<(StepDone, Changes)> {
     let silent = report.accepted == 0
         && report.pulled == 0
         && report.conflicts == 0
+        && report.gave_up == 0
         && end.park.is_empty()
         && end.throttled_until.is_none()
         && !failed(report.pull)
@@ -254,6 +261,7 @@ fn finish(db: &mut Db, end: &PassEnd) -> Result<(StepDone, Changes)> {
             }
             diagnostics::pass_ended(write, report, parked, end.duration_ms)?;
             journal::prune(write)?;
+            queue::prune_outcomes(write)?;
             pull::prune_tombstones(write)?;
             record::prune_history(write)?;
             Ok(parked)

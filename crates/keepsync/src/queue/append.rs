@@ -1,9 +1,9 @@
 //! A write's entry, in the write's own transaction.
 
 use super::{
-    EntryState, Head, Kind,
+    Ended, EntryState, Head, Kind,
     fold::{Fold, Last, fold},
-    heads_of,
+    heads_of, rollback,
 };
 use crate::{
     conflict,
@@ -55,10 +55,13 @@ pub(crate) fn append(write: &mut Write<'_>, new: Append) -> Result<Appended> {
     let known = last.as_ref().and_then(Last::of);
     // An entry of a kind that a newer app wrote is not touched.
     let unknown = last.is_some() && known.is_none();
+    if let Some(last) = &last {
+        rollback::unwant(write, last)?;
+    }
     match (last, fold(known, new.kind)) {
         (Some(head), Fold::Into(kind)) if !unknown => into(write, head, kind, new),
         (Some(head), Fold::Cancel) => {
-            head.remove(write)?;
+            head.remove(write, Ended::Discarded)?;
             Ok(Appended::Cancelled)
         }
         (before, Fold::Append(kind) | Fold::Into(kind)) => Ok(Appended::Entry {

@@ -1,8 +1,8 @@
 //! What the user can see of, and do to, what is not sent.
 
 use super::{
-    Entry, EntryState, HEAD, Head, Kind, NEVER, body_at, claim::predecessors, content_at, head_at, head_from_sql,
-    heads_of, no_entry,
+    Ended, Entry, EntryState, HEAD, Head, Kind, NEVER, Why, body_at, claim::predecessors, content_at, head_at,
+    head_from_sql, heads_of, no_entry, rollback, why,
 };
 use crate::{
     body::Body,
@@ -23,11 +23,13 @@ pub(super) fn list(read: &Read<'_>, after_seq: i64, limit: usize) -> Result<Vec<
         params![after_seq, i64::try_from(limit).unwrap_or(i64::MAX)],
         head_from_sql,
     )?;
-    let mut entries = Vec::new();
-    for row in rows {
-        entries.extend(shown(read, row?)?);
-    }
-    Ok(entries)
+    let heads: Vec<Head> = rows.collect::<rusqlite::Result<_>>()?;
+    let (clock, whys) = (why::Clock::read(read)?, why::all(read, &heads)?);
+    Ok(heads
+        .into_iter()
+        .zip(whys)
+        .filter_map(|(head, why)| shown(&clock, head, why))
+        .collect())
 }
 
 pub(super) fn look_at(read: &Read<'_>, op: Uuid) -> Result<Entry> {
@@ -37,23 +39,19 @@ pub(super) fn look_at(read: &Read<'_>, op: Uuid) -> Result<Entry> {
     for seq in predecessors(read, &head)?.all {
         after.extend(head_at(read.conn, seq)?.map(|head| head.op));
     }
-    let mut entry = shown(read, head)?.ok_or_else(|| no_entry(op))?;
+    let (clock, why) = (why::Clock::read(read)?, why::of(read, &head)?);
+    let mut entry = shown(&clock, head, why).ok_or_else(|| no_entry(op))?;
     entry.body = body;
     entry.after = after;
     Ok(entry)
 }
 
 /// Entries of kinds that only a newer app knows are not shown.
-fn shown(read: &Read<'_>, head: Head) -> Result<Option<Entry>> {
-    let Some(kind) = head.kind else { return Ok(None) };
-    // A stored tick is told on the wall clock as it was when the two were stored together.
-    let tick: i64 = read.meta("tick")?.unwrap_or(0);
-    let tick_wall: i64 = read.meta("tick_wall")?.unwrap_or(0);
+fn shown(clock: &why::Clock, head: Head, why: Why) -> Option<Entry> {
+    let kind = head.kind?;
     let exhausted = head.next_tick == NEVER;
-    let later = i64::try_from(head.next_tick)
-        .ok()
-        .filter(|&next| next > 0 && !exhausted);
-    Ok(Some(Entry {
+    let later = Some(head.next_tick).filter(|&next| next > 0 && !exhausted);
+    Some(Entry {
         seq: head.seq,
         op: head.op,
         replaces: head.replaces,
@@ -65,18 +63,19 @@ fn shown(read: &Read<'_>, head: Head) -> Result<Option<Entry>> {
         base_version: head.base_version,
         maybe_sent: head.maybe_sent,
         attempts: head.attempts,
-        next_attempt_at: later.map(|next| tick_wall.saturating_add(next.saturating_sub(tick))),
+        next_attempt_at: later.map(|next| clock.wall_ms(next)),
         exhausted,
         state: head.state,
         reason: head.reason,
         created_at: head.created_at,
+        why,
         after: Vec::new(),
-    }))
+    })
 }
 
 /// By operation id. There is no index on it: one would cost every logged set a page, and people look
 /// an entry up seldom.
-fn find_op(conn: &Connection, op: Uuid) -> Result<Head> {
+pub(super) fn find_op(conn: &Connection, op: Uuid) -> Result<Head> {
     static SQL: Lazy<String> = Lazy::new(|| format!("SELECT {HEAD} FROM entry WHERE op = ?1"));
     let mut statement = conn.prepare_cached(&SQL)?;
     let mut rows = statement.query_map([op.as_bytes()], head_from_sql)?;
@@ -138,6 +137,7 @@ pub fn edit(write: &mut Write<'_>, op: Uuid, body: &str) -> Result<Uuid> {
         row.store(write)?;
     }
     freshen_followers(write, &head)?;
+    rollback::unwant(write, &head)?;
     record::settle_state(write, &head.collection, &head.id)?;
     write.changes.sendable = true;
     Ok(head.op)
@@ -224,7 +224,13 @@ pub fn discard(write: &mut Write<'_>, op: Uuid, cascade: bool) -> Result<u64> {
         let problem = format!("{} other unsent writes cannot go without it", doomed.len() - 1);
         return Err(Error::invalid("entry", problem));
     }
-    for head in &doomed {
+    throw_away(write, &doomed, "discarded", Ended::Discarded)?;
+    Ok(doomed.len() as u64)
+}
+
+/// Entries go into the history of their records, which show what is left of them.
+pub(super) fn throw_away(write: &mut Write<'_>, doomed: &[Head], reason: &str, ended: Ended) -> Result<()> {
+    for head in doomed {
         let body = body_at(write.conn, head.seq)?;
         let device = write.shared.device_id.clone();
         record::add_history(
@@ -233,9 +239,9 @@ pub fn discard(write: &mut Write<'_>, op: Uuid, cascade: bool) -> Result<u64> {
             body.as_deref(),
             0,
             (head.hlc, &device),
-            "discarded",
+            reason,
         )?;
-        head.remove(write)?;
+        head.remove(write, ended)?;
     }
     for head in doomed.iter().rev() {
         if let Some(last) = heads_of(write.conn, &head.collection, &head.id, &head.lane)?.last() {
@@ -250,8 +256,7 @@ pub fn discard(write: &mut Write<'_>, op: Uuid, cascade: bool) -> Result<u64> {
         crate::conflict::close_if_idle(write, &head.collection, &head.id)?;
         record::settle_state(write, &head.collection, &head.id)?;
     }
-    write.store_clocks()?;
-    Ok(doomed.len() as u64)
+    write.store_clocks()
 }
 
 /// A record that certainly never reached the server is gone: its children cannot have arrived either,
@@ -263,7 +268,7 @@ pub(crate) fn cancel_children(write: &mut Write<'_>, collection: &str, id: &str)
         let body = body_at(write.conn, head.seq)?;
         let key = (head.collection.as_str(), head.id.as_str());
         record::add_history(write, key, body.as_deref(), 0, (head.hlc, &device), "cancelled")?;
-        head.remove(write)?;
+        head.remove(write, Ended::Discarded)?;
     }
     for head in &children {
         crate::conflict::close_if_idle(write, &head.collection, &head.id)?;
@@ -273,7 +278,7 @@ pub(crate) fn cancel_children(write: &mut Write<'_>, collection: &str, id: &str)
 }
 
 /// A lane is named by an id alone: records of other collections may share it.
-fn children_of(read: &Read<'_>, collection: &str, id: &str) -> Result<Vec<Head>> {
+pub(super) fn children_of(read: &Read<'_>, collection: &str, id: &str) -> Result<Vec<Head>> {
     static SQL: Lazy<String> =
         Lazy::new(|| format!("SELECT {HEAD} FROM entry WHERE lane = ?1 AND id <> ?1 ORDER BY seq"));
     let mut statement = read.conn.prepare_cached(&SQL)?;

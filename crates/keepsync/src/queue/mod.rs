@@ -13,7 +13,8 @@
 //!    it: as after 3; the backend answers the repeat with its first answer.
 //!
 //! What cannot be sent stays here, parked with its reason, until the user edits, retries or
-//! discards it ([`edit`], [`retry`], [`discard`]).
+//! discards it ([`edit`], [`retry`], [`discard`]). [`Why`] says of each entry what keeps it, and
+//! [`WriteOutcome`] of each operation what became of it, when it is long gone too.
 //!
 //! # Order
 //! `seq` orders; no clock does. An entry follows the earlier entries of its record. An entry of a
@@ -25,13 +26,21 @@ mod append;
 mod claim;
 mod fold;
 mod inspect;
+mod outcome;
+mod rollback;
 mod settle;
 #[cfg(feature = "runtime")]
 mod standing;
+mod why;
 
 pub(crate) use inspect::cancel_children;
 pub use inspect::{discard, edit, export, retry, retry_all};
+pub use outcome::WriteOutcome;
+pub use rollback::{Rollback, rollback};
 pub use settle::{Flight, Rejection, SettleReport};
+pub use why::Why;
+
+pub(crate) use outcome::{Ended, prune as prune_outcomes};
 
 pub(crate) use append::{Append, Appended, append, append_first, set_content, would_cancel};
 pub(crate) use claim::claim;
@@ -184,6 +193,8 @@ pub struct Entry {
     pub reason: Option<Reason>,
     /// When the user wrote it: UTC milliseconds.
     pub created_at: i64,
+    /// What keeps it here, with what stands before it taken into account.
+    pub why: Why,
     /// Operation ids of the unsent writes it must follow; only where one entry was asked for.
     pub after: Vec<Uuid>,
 }
@@ -348,7 +359,7 @@ impl Head {
         self.op == op || self.earlier.contains(&op)
     }
 
-    pub(crate) fn remove(&self, write: &mut Write<'_>) -> Result<()> {
+    pub(crate) fn remove(&self, write: &mut Write<'_>, ended: Ended) -> Result<()> {
         write
             .conn
             .prepare_cached("DELETE FROM entry WHERE seq = ?1")?
@@ -357,7 +368,7 @@ impl Head {
         if self.maybe_sent {
             self.leave_flight(write)?;
         }
-        Ok(())
+        outcome::note(write, self.op, ended)
     }
 
     fn leave_flight(&self, write: &mut Write<'_>) -> Result<()> {
@@ -372,10 +383,11 @@ impl Head {
     /// Only for an entry whose old operation was certainly not applied.
     pub(crate) fn freshen(&mut self, write: &mut Write<'_>) -> Result<()> {
         if self.maybe_sent {
-            self.replaces = Some(self.op);
-            self.op = write.uuid_v7();
+            let old = std::mem::replace(&mut self.op, write.uuid_v7());
+            self.replaces = Some(old);
             self.maybe_sent = false;
             self.leave_flight(write)?;
+            outcome::note(write, old, Ended::Superseded(self.op))?;
         }
         self.base_op = None;
         self.store(write)
@@ -409,6 +421,9 @@ impl Head {
             uuids_to_sql(&self.earlier),
         ])?;
         write.changes.queue = true;
+        if matches!(self.state, EntryState::Parked | EntryState::Conflict) {
+            write.changes.outcomes.push(self.op);
+        }
         Ok(())
     }
 }
@@ -450,6 +465,14 @@ impl Read<'_> {
     /// [`Error::NotFound`].
     pub fn entry(&self, op: Uuid) -> Result<Entry> {
         inspect::look_at(self, op)
+    }
+
+    /// What has become of an operation, also one of an earlier life of the process.
+    ///
+    /// # Errors
+    /// Only those of the file.
+    pub fn outcome(&self, op: Uuid) -> Result<WriteOutcome> {
+        self.together(|| outcome::look(self, op))
     }
 
     /// How many entries stand where.

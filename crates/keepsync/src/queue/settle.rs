@@ -11,8 +11,8 @@
 //! 5. Everything else waits: a number of attempts and a time, both stored.
 
 use super::{
-    Content, EntryState, Head, Kind, NEVER, Reason, claim::predecessors, content_at, head_at, heads_of, seq_list,
-    uuids_to_sql, whole_at,
+    Content, Ended, EntryState, Head, Kind, NEVER, Reason, claim::predecessors, content_at, head_at, heads_of,
+    rollback, seq_list, uuids_to_sql, whole_at,
 };
 use crate::{
     conflict,
@@ -89,6 +89,8 @@ pub struct SettleReport {
     pub rejected: Vec<Rejection>,
     /// Entries that wait for a later pass.
     pub postponed: Vec<i64>,
+    /// Of those: so many were tried for the last time planned.
+    pub gave_up: u64,
     /// Whether an answer asked for a sign-in.
     pub sign_in: bool,
     /// Whether the backend counts in another epoch: before anything else goes, a pull is due.
@@ -118,6 +120,7 @@ pub(crate) fn settle(write: &mut Write<'_>, flight: &Flight, answer: &PushAnswer
             && arrivals.take(write, (entry, op), accepted, answer.epoch.as_deref())?
         {
             arrived.push(seq);
+            write.changes.outcomes.push(op);
             report.accepted += 1;
             continue;
         }
@@ -143,14 +146,14 @@ pub(crate) fn settle(write: &mut Write<'_>, flight: &Flight, answer: &PushAnswer
             Some(Outcome::SignIn) => report.sign_in = true,
             Some(Outcome::Blocked) => blocked(write, head, &mut report)?,
             Some(Outcome::Retry { after_ms }) => {
-                postpone(write, head, *after_ms)?;
+                report.gave_up += u64::from(postpone(write, head, *after_ms)?);
                 report.postponed.push(seq);
             }
             // Unanswered: it stays maybe sent and goes again under its id, but not at once, or a
             // backend that never answers it would be asked without end.
             None if report.other_epoch => {}
             None => {
-                postpone(write, head, None)?;
+                report.gave_up += u64::from(postpone(write, head, None)?);
                 report.postponed.push(seq);
             }
         }
@@ -168,7 +171,8 @@ pub(crate) fn settle(write: &mut Write<'_>, flight: &Flight, answer: &PushAnswer
     Ok(report)
 }
 
-/// What was on its way is answered: entries that stay keep the mark in their own rows.
+/// What was on its way is answered: entries that stay keep the mark in their own rows. What an earlier flight
+/// left is not touched: a disk that is full has room for a small one's pages only.
 fn land(write: &mut Write<'_>, flight: &Flight) -> Result<()> {
     let landed = seq_list(flight.items.iter().map(|(seq, _)| *seq));
     for sql in [
@@ -251,6 +255,7 @@ impl<'c> Arrivals<'c> {
         ])?;
         if confirmed > 0 {
             write.changes.record(&entry.collection);
+            // Where it is not, the long way counts it.
             write.journaled(entry.bytes);
         }
         Ok(confirmed > 0)
@@ -278,7 +283,7 @@ fn accept_whole(
     epoch: Option<&str>,
 ) -> Result<()> {
     journal(write, head, (body.as_deref(), clocks.as_deref()), accepted, epoch)?;
-    head.remove(write)?;
+    head.remove(write, Ended::Arrived)?;
     if head.state == EntryState::Conflict {
         // Refused once, and taken since: a request of then may arrive very late.
         conflict::close_if_idle(write, &head.collection, &head.id)?;
@@ -400,16 +405,21 @@ fn conflicted(
         report.accepted += 1;
         return Ok(());
     }
+    let refused = if rollback::refused(write, &head)? {
+        None
+    } else {
+        Some(head.seq)
+    };
     report.conflicts += 1;
     diagnostics::conflict_met(write, &head, remote.version)?;
-    let (collection, id, seq) = (head.collection.clone(), head.id.clone(), head.seq);
+    let (collection, id) = (head.collection.clone(), head.id.clone());
     let mut remote = remote.clone();
     let said = remote.hlc;
     remote.hlc = write.observe_hlc(remote.hlc);
     diagnostics::clock_met(write, &remote.device_id, said, remote.hlc)?;
     record::learn_device(write, &remote.device_id, remote.device_label.as_deref())?;
     record::warn_of_change(write, (&collection, &id), &remote, answer.server_time)?;
-    conflict::meet(write, &collection, &id, &remote, Some(seq), None)?;
+    conflict::meet(write, &collection, &id, &remote, refused, None)?;
     for entry in find(write.conn, &collection, &id)?
         .map_or(Ok(Vec::new()), |row| heads_of(write.conn, &collection, &id, row.lane()))?
     {
@@ -446,6 +456,9 @@ fn rejected(
 /// The backend has not applied what it must follow. While that is unsent here too, it simply waits
 /// for it; where it is not, the backend lost it, and the entry goes on from what the backend has.
 fn blocked(write: &mut Write<'_>, mut head: Head, report: &mut SettleReport) -> Result<()> {
+    if rollback::refused(write, &head)? {
+        return Ok(());
+    }
     if predecessors(&write.read(), &head)?.all.is_empty() {
         // A base that is frozen is what it was made on; a version pulled since was not seen.
         if head.base == record::Base::Visible {
@@ -453,15 +466,15 @@ fn blocked(write: &mut Write<'_>, mut head: Head, report: &mut SettleReport) -> 
             (head.base_version, head.base_id) = row.map_or((0, None), |row| (row.version, row.base_id));
         }
         head.freshen(write)?;
-        postpone(write, head.clone(), None)?;
+        report.gave_up += u64::from(postpone(write, head.clone(), None)?);
     }
     report.postponed.push(head.seq);
     Ok(())
 }
 
 /// One more attempt that did not get through: when is the next? Attempts and time are stored, so a
-/// restart resets nothing.
-pub(crate) fn postpone(write: &mut Write<'_>, mut head: Head, after_ms: Option<u64>) -> Result<()> {
+/// restart resets nothing. True: that was the last one planned, for the first time.
+pub(crate) fn postpone(write: &mut Write<'_>, mut head: Head, after_ms: Option<u64>) -> Result<bool> {
     let settings = &write.shared.settings;
     let step = retry_delay(
         &settings.retry_schedule_ms,
@@ -469,6 +482,8 @@ pub(crate) fn postpone(write: &mut Write<'_>, mut head: Head, after_ms: Option<u
         settings.jitter,
         write.unit(),
     );
+    // A tap sends it once more and leaves it where it was: nobody is told twice.
+    let gives_up = step.is_none() && head.attempts as usize == settings.retry_schedule_ms.len();
     head.attempts = head.attempts.saturating_add(1);
     let (code, message) = match step {
         Some(delay) => {
@@ -492,14 +507,18 @@ pub(crate) fn postpone(write: &mut Write<'_>, mut head: Head, after_ms: Option<u
         message: message.to_owned(),
     });
     head.store(write)?;
-    write.store_clocks()
+    write.store_clocks()?;
+    Ok(gives_up)
 }
 
-/// Parks a refused entry, if it is still what was refused.
+/// Parks a refused entry, if it is still what was refused and is not to be rolled back.
 pub(crate) fn park(write: &mut Write<'_>, rejection: &Rejection) -> Result<bool> {
     let Some(mut head) = head_at(write.conn, rejection.seq)?.filter(|head| head.op == rejection.op) else {
         return Ok(false);
     };
+    if rollback::refused(write, &head)? {
+        return Ok(false);
+    }
     head.state = EntryState::Parked;
     head.reason = Some(Reason {
         code: rejection.code.clone(),

@@ -26,7 +26,7 @@ pub(crate) use device::{learn as learn_device, name as name_devices};
 pub(crate) use elsewhere::warn as warn_of_change;
 pub(crate) use history::{add as add_history, prune as prune_history, prune_bytes as prune_history_bytes};
 pub(crate) use row::{Base, Row, find, insert_confirmed, settle_state, show_unsent};
-pub(crate) use write::{Local, write_local};
+pub(crate) use write::{Local, check_id, parent_of, write_local};
 
 use crate::{db::Read, error::Result};
 

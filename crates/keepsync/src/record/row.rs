@@ -295,8 +295,7 @@ impl Row {
             })
             .max();
         if worst.is_none() && self.base != Base::Visible {
-            // Neither has a server whose version 0 is a deletion: it has nothing of this id.
-            if self.base == Base::None || (self.base == Base::Deleted && self.version == 0) {
+            if self.base == Base::None {
                 return self.remove(write);
             }
             self.body = self.base_body().map(str::to_owned);
@@ -308,6 +307,10 @@ impl Row {
             self.updated_at = self.base_at.take().unwrap_or(self.updated_at);
             self.base = Base::Visible;
             self.base_hlc = None;
+        }
+        // A deletion of version 0 is no tombstone: the server has nothing of this id.
+        if worst.is_none() && self.version == 0 && self.body.is_none() {
+            return self.remove(write);
         }
         self.state = worst.unwrap_or(RecordState::Synced);
         self.store(write)?;

@@ -342,7 +342,7 @@ fn insert_local(
 }
 
 /// The parent a body names.
-fn parent_of(collection: &Collection, body: &Body) -> Result<Option<String>> {
+pub(crate) fn parent_of(collection: &Collection, body: &Body) -> Result<Option<String>> {
     let Some(parent) = &collection.parent else {
         return Ok(None);
     };
@@ -357,7 +357,7 @@ fn parent_of(collection: &Collection, body: &Body) -> Result<Option<String>> {
 }
 
 /// Ids go into addresses and file forms, so control characters stay out.
-fn check_id(id: &str) -> Result<()> {
+pub(crate) fn check_id(id: &str) -> Result<()> {
     let fits = (1..=256).contains(&id.len()) && !id.chars().any(char::is_control);
     if fits {
         Ok(())

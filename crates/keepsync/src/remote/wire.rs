@@ -175,3 +175,41 @@ pub(super) fn cut(text: &str) -> &str {
         .find(|end| text.is_char_boundary(*end));
     text.get(..end.unwrap_or_default()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keepsync_wire::{Hlc, Operation};
+    use uuid::Uuid;
+
+    #[test]
+    fn clocks_of_units_travel_as_they_are_and_none_to_tell_is_not_telling_none() {
+        let clocks = r#"{"/a":["5-0","tablet"],"":["1-0","phone"]}"#;
+        let item = PushItem {
+            seq: 1,
+            op: Uuid::from_u128(1),
+            collection: "recovery".to_owned(),
+            id: "me".to_owned(),
+            parent_id: None,
+            parent_server_id: None,
+            operation: Operation::Update,
+            body: Some("{}".to_owned()),
+            base_version: 1,
+            base_id: None,
+            earlier: Vec::new(),
+            base_op: None,
+            after: Vec::new(),
+            replaces: None,
+            created_at: 0,
+            hlc: Hlc::at(5),
+            clocks: Some(clocks.to_owned()),
+            server_id: None,
+        };
+        let text = serde_json::to_string(&sync_item(item)).unwrap();
+        assert!(text.contains(&format!(r#""clocks":{clocks}"#)), "{text}");
+        let told = |text: &str| version(serde_json::from_str(text).unwrap()).unwrap().clocks;
+        let given = format!(r#"{{"data":{{}},"version":2,"hlc":"5-0","clocks":{clocks}}}"#);
+        assert_eq!(told(&given).as_deref(), Some(clocks));
+        assert_eq!(told(r#"{"data":{},"version":2,"hlc":"5-0"}"#).as_deref(), Some("{}"));
+    }
+}

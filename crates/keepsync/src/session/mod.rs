@@ -43,6 +43,8 @@ pub struct Session {
     pub collection: String,
     /// Its id.
     pub id: String,
+    /// The collection of its children.
+    pub children: String,
     /// Where it stands.
     pub state: SessionState,
     /// When it was started: UTC milliseconds.
@@ -477,6 +479,7 @@ impl Read<'_> {
         Ok(Some(Session {
             collection: collection.to_owned(),
             id: id.to_owned(),
+            children: stored.children,
             state: SessionState::Active,
             started_at: stored.started_at,
             scratch: stored.scratch,

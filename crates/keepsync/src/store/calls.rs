@@ -5,10 +5,10 @@ use super::Store;
 use crate::{
     conflict::{self, Conflict, Resolution},
     drain::{Event, Trigger},
-    error::Result,
+    error::{Error, Result},
     kv,
     notice::{self, Notice},
-    queue::{self, Entry, QueueCounts},
+    queue::{self, Entry, QueueCounts, Rollback, WriteOutcome},
     record::{self, Elsewhere, Mutation, Page, Query, Record, Twins, Written},
     session::{self, Session},
 };
@@ -253,7 +253,12 @@ impl Store {
     /// # Errors
     /// As [`Read::entries`](crate::Read::entries).
     pub async fn entries(&self, after_seq: i64, limit: usize) -> Result<Vec<Entry>> {
-        self.read(move |read| read.entries(after_seq, limit)).await
+        let mut entries = self.read(move |read| read.entries(after_seq, limit)).await?;
+        let status = self.drain_status();
+        for entry in &mut entries {
+            entry.why = entry.why.clone().under(status);
+        }
+        Ok(entries)
     }
 
     /// One unsent write, with its body and what it must follow.
@@ -261,7 +266,9 @@ impl Store {
     /// # Errors
     /// As [`Read::entry`](crate::Read::entry).
     pub async fn entry(&self, op: Uuid) -> Result<Entry> {
-        self.read(move |read| read.entry(op)).await
+        let mut entry = self.read(move |read| read.entry(op)).await?;
+        entry.why = entry.why.under(self.drain_status());
+        Ok(entry)
     }
 
     /// How many entries stand where.
@@ -303,6 +310,47 @@ impl Store {
     /// As there.
     pub async fn discard_entry(&self, op: Uuid, cascade: bool) -> Result<u64> {
         self.write(move |write| queue::discard(write, op, cascade)).await
+    }
+
+    /// What has become of a write ([`Written::op`]), once it is no longer pending: accepted, refused, in
+    /// conflict, superseded, thrown away. Waits for that, for as long as it takes and however often the app
+    /// is started in between; the answer of a refused one is there at once, before the user has settled it.
+    /// Dropping the future loses nothing. [`Read::outcome`](crate::Read::outcome) looks without waiting.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] once the store is closed.
+    pub async fn outcome(&self, op: Uuid) -> Result<WriteOutcome> {
+        let mut told = self.inner.hub.outcome(op);
+        loop {
+            told.mark_seen();
+            let outcome = self.read(move |read| read.outcome(op)).await?;
+            if outcome.is_settled() {
+                return Ok(outcome);
+            }
+            told.changed().await?;
+        }
+    }
+
+    /// See [`queue::rollback`]. Where the entry may have been sent, waits for its answer; gives the outcome:
+    /// [`WriteOutcome::RolledBack`], or what came instead ([`WriteOutcome::Accepted`]: there is nothing to
+    /// roll back). Then the record is pulled again.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn rollback(&self, op: Uuid, cascade: bool) -> Result<WriteOutcome> {
+        let outcome = match self.write(move |write| queue::rollback(write, op, cascade)).await {
+            Ok(Rollback::Done(_)) => WriteOutcome::RolledBack,
+            Ok(Rollback::WhenAnswered) => self.outcome(op).await?,
+            Err(error @ Error::NotFound { .. }) => match self.read(move |read| read.outcome(op)).await? {
+                WriteOutcome::Unknown => return Err(error),
+                outcome => outcome,
+            },
+            Err(error) => return Err(error),
+        };
+        if outcome == WriteOutcome::RolledBack {
+            self.wake(Event::Wake(Trigger::RolledBack));
+        }
+        Ok(outcome)
     }
 
     /// See [`queue::export`].

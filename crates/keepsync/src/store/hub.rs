@@ -1,9 +1,16 @@
 //! Who is told what changed. One revision number per subject: a subscriber that was slow sees one
 //! change, not a backlog, and reads what is there now.
 
-use crate::change::Changes;
-use std::collections::HashMap;
+use crate::{
+    change::Changes,
+    error::{Error, Result},
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 use tokio::sync::watch;
+use uuid::Uuid;
 
 /// Told about beside the collections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,9 +28,55 @@ pub(super) enum Subject {
 pub(super) struct Hub {
     collections: HashMap<String, watch::Sender<u64>>,
     subjects: HashMap<Subject, watch::Sender<u64>>,
+    /// Only those that somebody waits for.
+    outcomes: Mutex<HashMap<Uuid, watch::Sender<u64>>>,
+}
+
+/// Waits for news of one operation. Any number may wait for the same.
+pub(super) struct Awaited {
+    hub: Arc<Hub>,
+    op: Uuid,
+    news: watch::Receiver<u64>,
+}
+
+impl Awaited {
+    pub(super) fn mark_seen(&mut self) {
+        self.news.mark_unchanged();
+    }
+
+    pub(super) async fn changed(&mut self) -> Result<()> {
+        self.news.changed().await.map_err(|_| Error::Closed)
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        let mut outcomes = self.hub.outcomes();
+        // This one still counts.
+        if outcomes
+            .get(&self.op)
+            .is_some_and(|sender| sender.receiver_count() <= 1)
+        {
+            outcomes.remove(&self.op);
+        }
+    }
 }
 
 impl Hub {
+    fn outcomes(&self) -> MutexGuard<'_, HashMap<Uuid, watch::Sender<u64>>> {
+        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn outcome(self: &Arc<Self>, op: Uuid) -> Awaited {
+        let mut outcomes = self.outcomes();
+        let news = outcomes.entry(op).or_insert_with(|| watch::Sender::new(0)).subscribe();
+        Awaited {
+            hub: Arc::clone(self),
+            op,
+            news,
+        }
+    }
+
     pub(super) fn new(collections: impl Iterator<Item = String>) -> Self {
         use Subject::{Conflicts, Notices, Queue, Sendable, Sessions, Status};
         Self {
@@ -31,6 +84,7 @@ impl Hub {
             subjects: [Queue, Conflicts, Notices, Sessions, Status, Sendable]
                 .map(|subject| (subject, watch::Sender::new(0)))
                 .into(),
+            outcomes: Mutex::default(),
         }
     }
 
@@ -52,6 +106,16 @@ impl Hub {
         for (subject, _) in said.into_iter().filter(|(_, changed)| *changed) {
             self.touch(subject);
         }
+        if changes.outcomes.is_empty() {
+            return;
+        }
+        let outcomes = self.outcomes();
+        if outcomes.is_empty() {
+            return;
+        }
+        for sender in changes.outcomes.iter().filter_map(|op| outcomes.get(op)) {
+            sender.send_modify(|revision| *revision += 1);
+        }
     }
 
     pub(super) fn touch(&self, subject: Subject) {
@@ -63,6 +127,9 @@ impl Hub {
     /// The store is closed: everyone who waits looks again, and is told.
     pub(super) fn touch_all(&self) {
         for sender in self.collections.values().chain(self.subjects.values()) {
+            sender.send_modify(|revision| *revision += 1);
+        }
+        for sender in self.outcomes().values() {
             sender.send_modify(|revision| *revision += 1);
         }
     }

@@ -22,6 +22,7 @@ use crate::{
     drain::{Drain, Event, Report, Snapshot, Status, Trigger, schedule::Rules},
     env::{Env, Ticks},
     error::{Error, Result},
+    queue::QueueCounts,
     remote::{Remote, TokenProvider, Tokens},
 };
 use drainer::{Command, Drainer};
@@ -193,6 +194,26 @@ impl Store {
             .map_err(|_| Error::Internal("closing panicked".to_owned()))
     }
 
+    /// The store of this file, if it is open in this process.
+    pub(crate) fn opened(options: &OpenOptions) -> Option<Self> {
+        let options = OpenOptions {
+            place: followed(options.place.clone()),
+            ..options.clone()
+        };
+        let inner = lock(&OPEN).get(&options.file()?)?.upgrade()?;
+        let store = Self { inner };
+        store.is_open().then_some(store)
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        lock(&self.inner.commands).is_some()
+    }
+
+    /// Whose it is.
+    pub fn account(&self) -> &str {
+        &self.inner.account
+    }
+
     /// The installation's id.
     pub fn device_id(&self) -> &str {
         &self.inner.device_id
@@ -325,6 +346,15 @@ impl Store {
             .await?;
         let now = self.inner.ticks.now(&*self.inner.env);
         Ok(self.inner.snapshot.borrow().status(&counts, first, now))
+    }
+
+    /// What the drain by itself says, whatever is in the queue.
+    fn drain_status(&self) -> Status {
+        if self.inner.remote.is_none() {
+            return Status::LocalOnly;
+        }
+        let now = self.inner.ticks.now(&*self.inner.env);
+        self.inner.snapshot.borrow().status(&QueueCounts::default(), false, now)
     }
 
     /// When the last drain ended whose halves both worked: UTC milliseconds, in this process life.

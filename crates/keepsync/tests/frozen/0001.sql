@@ -70,7 +70,8 @@ CREATE TABLE entry (
   state          INTEGER NOT NULL,         -- 0 waiting, 1 held, 2 in conflict, 3 parked
   reason_code    TEXT,
   reason_message TEXT,
-  created_at     INTEGER NOT NULL          -- UTC ms
+  created_at     INTEGER NOT NULL,         -- UTC ms
+  rollback       INTEGER NOT NULL DEFAULT 0  -- once answered: -1 it is rolled back, n > 0 with what depends on it up to seq n
 ) STRICT;
 -- Entries whose first byte may have left since their row was last written: a batch on its way is one page
 -- here, and twenty there. Entered before the first byte, moved into maybe_sent with the answer.
@@ -102,6 +103,17 @@ CREATE TABLE journal (
   epoch        TEXT NOT NULL,
   acked_at     INTEGER NOT NULL            -- UTC ms
 ) STRICT;
+
+-- How operations ended that are not in the journal. Bounded as the journal is.
+CREATE TABLE outcome (
+  n       INTEGER PRIMARY KEY,
+  op      BLOB NOT NULL,
+  kind    TEXT NOT NULL,                   -- superseded, in_effect, lost, discarded, rolled_back
+  next    BLOB,                            -- superseded: the operation its content went into
+  version INTEGER NOT NULL,                -- in_effect, lost: the server's version that stands; else 0
+  at      INTEGER NOT NULL                 -- UTC ms
+) STRICT;
+CREATE INDEX outcome_op ON outcome (op);
 
 -- Versions that lost, and unsent writes that were thrown away. Bounded.
 CREATE TABLE history (
@@ -256,6 +268,11 @@ INSERT INTO journal (n, op, replaces, collection, id, lane, kind, body, base_ver
   (3, x'0193487a3000700080000000000000a4', NULL, 'plan', '0193487a-2000-7000-8000-000000000003',
    '0193487a-2000-7000-8000-000000000003', 'create', '{"name":"Oberkörper"}', 0, NULL, 115579520000000000, 1763604600000, 2, 311,
    '2025-11-01', 1763604610000);
+
+INSERT INTO outcome (n, op, kind, next, version, at) VALUES
+  (1, x'0193487a3000700080000000000000a0', 'superseded', x'0193487a3000700080000000000000a1', 0, 1763604300000);
+
+UPDATE entry SET rollback = -1 WHERE seq = 8;
 
 INSERT INTO history (n, collection, id, body, version, hlc, device_id, reason, at) VALUES
   (1, 'workout', '0193487a-2000-7000-8000-000000000001', '{"date":"2025-11-18","name":"Mi"}', 2, 115579505000000000,

@@ -103,7 +103,9 @@ impl<'a> Account<'a> {
             });
         }
         for op in &item.earlier {
-            if let Some(earlier) = self.remembered(*op)? {
+            if let Some(earlier) = self.remembered(*op)?
+                && self.is_of(*op, item)?
+            {
                 return Ok(Facts {
                     earlier: Some(earlier),
                     ..Facts::default()
@@ -139,6 +141,13 @@ impl<'a> Account<'a> {
         Ok(statement
             .query_row(params![self.user, op.as_bytes()], read)
             .optional()?)
+    }
+
+    /// Whether an operation that was applied was one of the item's record.
+    fn is_of(&self, op: Uuid, item: &SyncItem) -> Result<bool, StorageError> {
+        let sql = "SELECT 1 FROM applied WHERE user = ?1 AND op = ?2 AND collection = ?3 AND id = ?4";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        Ok(statement.exists(params![self.user, op.as_bytes(), item.entity_type, item.entity_id])?)
     }
 
     fn current(&self, collection: &str, id: &str) -> Result<Option<Version>, StorageError> {

@@ -73,7 +73,8 @@ CREATE TABLE entry (
   state          INTEGER NOT NULL,         -- 0 waiting, 1 held, 2 in conflict, 3 parked
   reason_code    TEXT,
   reason_message TEXT,
-  created_at     INTEGER NOT NULL          -- UTC ms
+  created_at     INTEGER NOT NULL,         -- UTC ms
+  rollback       INTEGER NOT NULL DEFAULT 0  -- once answered: -1 it is rolled back, n > 0 with what depends on it up to seq n
 ) STRICT;
 -- Entries whose first byte may have left since their row was last written: a batch on its way is one page
 -- here, and twenty there. Entered before the first byte, moved into maybe_sent with the answer.
@@ -105,6 +106,17 @@ CREATE TABLE journal (
   epoch        TEXT NOT NULL,
   acked_at     INTEGER NOT NULL            -- UTC ms
 ) STRICT;
+
+-- How operations ended that are not in the journal. Bounded as the journal is.
+CREATE TABLE outcome (
+  n       INTEGER PRIMARY KEY,
+  op      BLOB NOT NULL,
+  kind    TEXT NOT NULL,                   -- superseded, in_effect, lost, discarded, rolled_back
+  next    BLOB,                            -- superseded: the operation its content went into
+  version INTEGER NOT NULL,                -- in_effect, lost: the server's version that stands; else 0
+  at      INTEGER NOT NULL                 -- UTC ms
+) STRICT;
+CREATE INDEX outcome_op ON outcome (op);
 
 -- Versions that lost, and unsent writes that were thrown away. Bounded.
 CREATE TABLE history (

@@ -222,8 +222,11 @@ impl Drain {
                 self.ask(Request::Push(batch), Asking::Push(flight), out);
             }
             (Storing::Settle(flight), StepDone::Settled(report)) => self.settled(&flight, report, at, out),
-            (Storing::Postpone(seqs), _) => {
+            (Storing::Postpone(seqs), done) => {
                 if let Some(pass) = &mut self.pass {
+                    if let StepDone::Postponed { gave_up } = done {
+                        pass.report.gave_up += gave_up;
+                    }
                     for seq in seqs {
                         pass.skip.insert(seq);
                         pass.schedule.stuck(seq);
@@ -300,7 +303,7 @@ impl Drain {
         } else {
             if let Some(pass) = &mut self.pass
                 && self.rules.resolves
-                && !pass.halves.contains(&Half::Push)
+                && pass.report.push == HalfResult::Worked
             {
                 // Pushed first: what came in may be for the app's resolvers, and goes out in this pass.
                 pass.halves.push_back(Half::Push);
@@ -352,6 +355,7 @@ impl Drain {
         let Some(pass) = &mut self.pass else { return };
         pass.report.accepted += settled.accepted;
         pass.report.conflicts += settled.conflicts;
+        pass.report.gave_up += settled.gave_up;
         pass.answered += flight.items.len() as u64;
         pass.done += settled.accepted;
         let stays: HashSet<i64> = settled

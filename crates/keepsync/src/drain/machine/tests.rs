@@ -1174,3 +1174,19 @@ fn collections_without_a_resolver_cost_no_step() {
     bench.all_well(asked);
     assert!(!bench.steps.contains(&"unresolved"), "{:?}", bench.steps);
 }
+
+#[test]
+fn a_push_that_backs_off_is_not_brought_forward_by_a_resolver() {
+    let mut bench = with_resolver(
+        Settings {
+            order: Order::PushThenPull,
+            ..settings()
+        },
+        1,
+    );
+    bench.drain.push_backoff.until = bench.now.tick_ms + 60_000;
+    let (request, what) = bench.wake(Trigger::Foreground).unwrap();
+    assert!(matches!(what, Request::Pull(_)));
+    assert_eq!(kind(&bench.answer(request, well(&what))), "nothing");
+    assert_eq!(bench.last().push, HalfResult::NotRun);
+}
