@@ -7,7 +7,7 @@ use keepsync::{
 };
 
 /// Their names, in the order in which a reader meets them.
-pub(crate) const NAMES: [&str; 10] = [
+pub(crate) const NAMES: [&str; 11] = [
     WORKOUT,
     SET_LOG,
     "body_metric",
@@ -16,6 +16,7 @@ pub(crate) const NAMES: [&str; 10] = [
     "recovery",
     "session_log",
     "tally",
+    "task",
     "user_profile",
     "volume",
 ];
@@ -47,8 +48,11 @@ pub(crate) fn collections() -> Result<Collections> {
         Collection::new("recovery", Policy::lww_per("day")),
         Collection::new("session_log", Policy::latest_of("logged_at")),
         Collection::new("tally", Policy::Counter),
+        // Field work: what was captured here stands.
+        Collection::new("task", Policy::ClientWins),
         Collection::new("user_profile", Policy::LastWriteWins),
-        Collection::new("volume", Policy::merge_max("muscleGroups.*.sets")),
+        // Every number in it: sets per muscle, however they are arranged.
+        Collection::new("volume", Policy::merge_max("")),
     ])
 }
 

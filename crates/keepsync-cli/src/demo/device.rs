@@ -146,21 +146,23 @@ async fn carry_out(store: &Store, order: Order) -> keepsync::Result<Value> {
                 .map(|all| json!(all.len()))
         }
         Order::Patch { collection, id, patch } => store.patch(&collection, &id, &patch).await.map(written),
+        Order::Delete { collection, id } => store.delete(&collection, &id).await.map(written),
         Order::Get { collection, id } => Ok(json!(shown(store, &collection, &id).await?)),
         Order::Count { collection } => count(store, &collection).await,
         Order::State => Ok(json!(state(store).await?)),
         Order::Edit { op, patch } => edit(store, &op, &patch).await,
         Order::Resolve {
+            collection,
             id,
-            shown: version,
+            token,
             how,
         } => {
             let resolution = match how {
                 How::KeepLocal => Resolution::KeepLocal,
                 How::BothNotes => Resolution::Merge(both_notes(store, &id).await?),
             };
-            store.resolve(WORKOUT, &id, &version.to_string(), resolution).await?;
-            Ok(json!(shown(store, WORKOUT, &id).await?))
+            store.resolve(&collection, &id, &token, resolution).await?;
+            Ok(json!(shown(store, &collection, &id).await?))
         }
         Order::Network { there } => {
             store.network(there);
@@ -235,6 +237,7 @@ async fn state(store: &Store) -> keepsync::Result<State> {
             .map(|conflict| Conflict {
                 id: conflict.id,
                 version: conflict.remote_version,
+                token: conflict.token,
             })
             .collect(),
     })

@@ -6,7 +6,8 @@
 //! 3. `backend` starts the real server; `hand` the phone and the tablet, each a process of this very
 //!    program (`device`) with its own file, each behind a proxy that breaks connections.
 //! 4. `play` logs every set on the phone while the story happens; `people` is what its people do.
-//! 5. `check` reads the log again, with code of its own, and the three database files, and counts what
+//! 5. `rules` lets one record of each policy be changed on both devices.
+//! 6. `check` reads the log again, with code of its own, and the three database files, and counts what
 //!    is lost, doubled or overwritten. `report` says it.
 //!
 //! Stopped anywhere (ctrl-c, SIGTERM): the children are killed and the temporary folder is removed. After
@@ -21,6 +22,7 @@ mod order;
 mod hand;
 mod play;
 mod people;
+mod rules;
 mod tally;
 mod progress;
 mod check;
@@ -118,6 +120,7 @@ async fn demo(args: Args, out: &mut Out) -> Result<Exit, Failure> {
     play.library(&exercises).await?;
     play.act(&story).await?;
     play.finish().await?;
+    let settled = play.rules().await?;
     play.progress.end();
     let counts = [play.phone.air.counts(), play.tablet.air.counts()];
     play.phone.end().await?;
@@ -138,12 +141,13 @@ async fn demo(args: Args, out: &mut Out) -> Result<Exit, Failure> {
         seed: args.seed,
         findings: &findings,
         tally: &play.tally,
+        settled: &settled,
         counts,
         took: begin.elapsed(),
         kept: args.keep.as_deref(),
     };
     report.print(out)?;
-    Ok(if findings.good() { Exit::Good } else { Exit::Wrong })
+    Ok(if report.good() { Exit::Good } else { Exit::Wrong })
 }
 
 /// Files of an earlier run would be taken for this one's.

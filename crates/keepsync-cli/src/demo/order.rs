@@ -37,6 +37,8 @@ pub(super) enum Order {
         id: String,
         patch: String,
     },
+    /// Deletes a record.
+    Delete { collection: String, id: String },
     /// Answers with a [`Shown`], or null.
     Get { collection: String, id: String },
     /// Answers how many records a collection has.
@@ -46,7 +48,12 @@ pub(super) enum Order {
     /// Changes fields of an unsent write that was refused.
     Edit { op: String, patch: String },
     /// Settles a conflict; answers with the body that stands now.
-    Resolve { id: String, shown: i64, how: How },
+    Resolve {
+        collection: String,
+        id: String,
+        token: String,
+        how: How,
+    },
     /// The system says that the network is there, or gone.
     Network { there: bool },
     /// Drains, and answers whether both halves worked.
@@ -109,4 +116,6 @@ pub(super) struct Parked {
 pub(super) struct Conflict {
     pub(super) id: String,
     pub(super) version: i64,
+    /// Names it as it is shown.
+    pub(super) token: String,
 }

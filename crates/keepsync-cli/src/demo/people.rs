@@ -74,23 +74,20 @@ impl Play<'_> {
         let id = &self.workouts[edited].id;
         let met = |state: &State| state.conflicts.iter().any(|conflict| conflict.id == *id);
         let state = self.phone.until("the conflict shows", met).await?;
-        let shown = state
-            .conflicts
-            .iter()
-            .find(|conflict| conflict.id == *id)
-            .map(|conflict| conflict.version);
-        if shown != Some(version) {
-            let message = format!("the conflict of {id} shows version {shown:?}, the tablet made {version}");
+        let conflict = state.conflicts.into_iter().find(|conflict| conflict.id == *id);
+        let Some(conflict) = conflict.filter(|conflict| conflict.version == version) else {
+            let message = format!("the conflict of {id} does not show version {version}, which the tablet made");
             return Err(Failure::new("conflict", message));
-        }
+        };
         let how = if self.tally.conflicts.is_multiple_of(2) {
             How::BothNotes
         } else {
             How::KeepLocal
         };
         let order = Order::Resolve {
+            collection: WORKOUT.to_owned(),
             id: id.clone(),
-            shown: version,
+            token: conflict.token,
             how,
         };
         let resolved: Shown = self.phone.ask(&order).await?;

@@ -2,6 +2,7 @@
 
 use super::{
     check::{Column, Findings},
+    rules::Settled,
     tally::Tally,
 };
 use crate::{failure::Failure, out::Out};
@@ -13,6 +14,8 @@ pub(super) struct Report<'a> {
     pub(super) seed: u64,
     pub(super) findings: &'a Findings,
     pub(super) tally: &'a Tally,
+    /// One conflict of each policy.
+    pub(super) settled: &'a [Settled],
     /// Of the phone's and the tablet's air.
     pub(super) counts: [Counts; 2],
     pub(super) took: Duration,
@@ -21,6 +24,10 @@ pub(super) struct Report<'a> {
 }
 
 impl Report<'_> {
+    pub(super) fn good(&self) -> bool {
+        self.findings.good() && self.settled.iter().all(|settled| settled.good)
+    }
+
     fn requests(&self) -> u64 {
         self.counts.iter().map(|counts| counts.requests).sum()
     }
@@ -55,13 +62,16 @@ impl Report<'_> {
         let column = |column: Column| json!({ "paper": column.paper, "phone": column.phone, "tablet": column.tablet, "server": column.server });
         let (findings, tally) = (self.findings, self.tally);
         json!({
-            "good": findings.good(), "seed": self.seed,
+            "good": self.good(), "seed": self.seed,
             "sets": column(findings.sets), "workouts": column(findings.workouts), "exercises": column(findings.exercises),
             "lost": findings.lost, "doubled": findings.doubled, "overwritten": findings.overwritten,
             "unequal": findings.unequal, "unsent": findings.left, "wrong": findings.wrong,
             "kills": { "phone": tally.phone_kills, "server": tally.server_kills },
             "flights": tally.flights, "conflicts": tally.conflicts, "refused": tally.refused,
             "expired_tokens": tally.expired_tokens, "lost_refreshes": tally.lost_refreshes,
+            "policies": self.settled.iter().map(|settled| json!({
+                "policy": settled.policy, "collection": settled.collection, "as_the_rule_says": settled.good,
+            })).collect::<Vec<_>>(),
             "faults": self.faults(), "requests": self.requests(), "retries": self.retries(),
             "seconds": self.took.as_secs_f64(),
             "kept": self.kept.map(|folder| folder.display().to_string()),
@@ -125,7 +135,17 @@ impl Report<'_> {
         for wrong in &findings.wrong {
             out.line(&format!("wrong: {wrong}"))?;
         }
-        out.line(if findings.good() {
+        let rows: Vec<[String; 3]> = self
+            .settled
+            .iter()
+            .map(|settled| {
+                let stands = if settled.good { settled.why } else { "WRONG" };
+                [settled.policy, settled.collection, stands].map(str::to_owned)
+            })
+            .collect();
+        out.table(["policy", "collection", "one conflict of each"], &rows, "")?;
+        out.line("")?;
+        out.line(if self.good() {
             "Everything arrived once, and as it was written."
         } else {
             "That is not what was promised."
