@@ -21,7 +21,9 @@ const LONG: u64 = 30_000;
 fn collections() -> Collections {
     Collections::new([
         Collection::new("workout", Policy::Ask),
-        Collection::new("set_log", Policy::ClientWins).child_of("workout", "workout_id"),
+        Collection::new("set_log", Policy::ClientWins)
+            .child_of("workout", "workout_id")
+            .settles_itself(),
     ])
     .unwrap()
 }
@@ -156,7 +158,9 @@ async fn a_refused_write_says_so_and_what_waits_behind_it_does_too() {
     let op = store.put("workout", "w", "{\"n\":0}").await.unwrap().op.unwrap();
     assert_eq!(store.confirmed(op, LONG).await.unwrap(), queued("validation"));
     store.discard_entry(op, true).await.unwrap();
-    assert_eq!(store.confirmed(op, LONG).await.unwrap_err().code(), "not_found");
+    assert_eq!(store.confirmed(op, LONG).await.unwrap(), Confirmation::Gone);
+    let never = uuid::Uuid::nil();
+    assert_eq!(store.confirmed(never, LONG).await.unwrap_err().code(), "not_found");
     world.server.stop().await;
 }
 

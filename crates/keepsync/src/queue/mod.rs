@@ -29,8 +29,6 @@ mod inspect;
 mod outcome;
 mod rollback;
 mod settle;
-#[cfg(feature = "runtime")]
-mod standing;
 mod why;
 
 pub(crate) use inspect::cancel_children;
@@ -45,8 +43,6 @@ pub(crate) use outcome::{Ended, prune as prune_outcomes};
 pub(crate) use append::{Append, Appended, append, append_first, set_content, would_cancel};
 pub(crate) use claim::claim;
 pub(crate) use settle::{accept, park, postpone, settle};
-#[cfg(feature = "runtime")]
-pub(crate) use standing::{Standing, place_of, standing};
 
 use crate::{
     db::{Read, Write},

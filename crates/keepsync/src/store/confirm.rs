@@ -13,7 +13,7 @@ use super::Store;
 use crate::{
     drain::{HalfResult, Trigger},
     error::Result,
-    queue::{self, EntryState, Standing},
+    queue::{self, EntryState, WriteOutcome},
 };
 use std::time::Duration;
 use uuid::Uuid;
@@ -29,7 +29,7 @@ pub enum Confirmation {
         /// or its time), the code of a refusal, or of what failed (`offline`, `throttled`, `sign_in`, …).
         why: String,
     },
-    /// It does not travel any more: it was discarded, or lost to another version.
+    /// It does not travel any more: it was discarded or rolled back, or lost to another version.
     Gone,
 }
 
@@ -41,45 +41,56 @@ impl Store {
     /// [`Error::NotFound`](crate::Error::NotFound) where nothing travels under `op`;
     /// [`Error::Closed`](crate::Error::Closed).
     pub async fn confirmed(&self, op: Uuid, limit_ms: u64) -> Result<Confirmation> {
-        let seq = self.read(move |read| queue::place_of(read, op)).await?;
+        if self.read(move |read| read.outcome(op)).await? == WriteOutcome::Unknown {
+            return Err(queue::no_entry(op));
+        }
         if self.inner.remote.is_none() {
-            return self.stands(seq, "local_only").await;
+            return self.stands(op, "local_only").await;
         }
         let limit = Duration::from_millis(limit_ms);
-        match tokio::time::timeout(limit, self.send_now(seq)).await {
+        match tokio::time::timeout(limit, self.send_now(op)).await {
             Ok(confirmation) => confirmation,
-            Err(_) => self.stands(seq, "time_limit").await,
+            Err(_) => self.stands(op, "time_limit").await,
         }
     }
 
     /// A pass that was under way may have been past this write, so there may be a second one.
-    async fn send_now(&self, seq: i64) -> Result<Confirmation> {
+    async fn send_now(&self, op: Uuid) -> Result<Confirmation> {
         for _ in 0..2 {
-            let before = self.stands(seq, "waiting").await?;
+            let before = self.stands(op, "waiting").await?;
             if before != queued("waiting") {
                 return Ok(before);
             }
             let report = self.drain(Trigger::Confirm).await?;
             if let HalfResult::Failed(code) = report.push {
-                return self.stands(seq, code).await;
+                return self.stands(op, code).await;
             }
         }
-        self.stands(seq, "waiting").await
+        self.stands(op, "waiting").await
     }
 
-    async fn stands(&self, seq: i64, why: &str) -> Result<Confirmation> {
-        let head = match self.read(move |read| queue::standing(read, seq)).await? {
-            Standing::Arrived => return Ok(Confirmation::Confirmed),
-            Standing::Gone => return Ok(Confirmation::Gone),
-            Standing::Queued(head) => head,
-        };
-        let reason = head.reason.map(|reason| reason.code);
-        Ok(match head.state {
-            EntryState::Waiting => queued(why),
-            EntryState::Held => queued("held"),
-            EntryState::Conflict => queued("conflict"),
-            EntryState::Parked => queued(reason.as_deref().unwrap_or("parked")),
-        })
+    /// Where the write is now, also where its content goes on under another operation; `why` if it waits.
+    async fn stands(&self, mut op: Uuid, why: &str) -> Result<Confirmation> {
+        loop {
+            return Ok(match self.read(move |read| read.outcome(op)).await? {
+                WriteOutcome::Superseded { by } => {
+                    op = by;
+                    continue;
+                }
+                WriteOutcome::Accepted { .. } => Confirmation::Confirmed,
+                WriteOutcome::Pending {
+                    state: EntryState::Held,
+                    ..
+                } => queued("held"),
+                WriteOutcome::Pending { .. } => queued(why),
+                WriteOutcome::Conflict => queued("conflict"),
+                WriteOutcome::Rejected { code, .. } => queued(&code),
+                WriteOutcome::Lost { .. }
+                | WriteOutcome::Discarded
+                | WriteOutcome::RolledBack
+                | WriteOutcome::Unknown => Confirmation::Gone,
+            });
+        }
     }
 }
 
