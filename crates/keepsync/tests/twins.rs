@@ -68,7 +68,11 @@ fn two_of_one_device_are_no_twins_also_after_another_device_edited_one() {
     device.push(|_| Some(accepted(1)));
     device.pull_only(vec![change("workout", "b", version(2, Some(MORNING), 9))]);
     assert_eq!(
-        device.get("workout", "b").unwrap().created_by.as_deref(),
+        device
+            .db
+            .read(|read| read.created_by("workout", "b"))
+            .unwrap()
+            .as_deref(),
         Some("device-1")
     );
     assert_eq!(ids(&device), Vec::<Vec<String>>::new());

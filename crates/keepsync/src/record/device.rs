@@ -22,6 +22,19 @@ impl Read<'_> {
             .prepare_cached("SELECT label FROM device WHERE device_id = ?1")?;
         Ok(statement.query_row([device_id], |row| row.get(0)).optional()?)
     }
+
+    /// The installation that made a record; `None` where that was not told, because its first version was
+    /// never seen here.
+    ///
+    /// # Errors
+    /// Only those of the file.
+    pub fn created_by(&self, collection: &str, id: &str) -> Result<Option<String>> {
+        let mut statement = self
+            .conn
+            .prepare_cached("SELECT created_by FROM record WHERE collection = ?1 AND id = ?2")?;
+        let found = statement.query_row([collection, id], |row| row.get(0)).optional()?;
+        Ok(found.flatten())
+    }
 }
 
 /// Remembers what a version said of the device that made it. A label that is absent forgets nothing: a
@@ -42,19 +55,20 @@ pub(crate) fn learn(write: &mut Write<'_>, device_id: &str, label: Option<&str>)
     Ok(())
 }
 
-/// Fills the labels in. The records of a page were written by a few devices: each is looked up once.
+/// Fills the labels in. The records of a page were written by a few devices, mostly this one: what was
+/// found for one of them is not looked up for the next.
 pub(crate) fn name(read: &Read<'_>, records: &mut [Record]) -> Result<()> {
-    let mut known: Vec<(String, Option<String>)> = Vec::new();
-    for record in records {
-        let label = match known.iter().find(|(device, _)| *device == record.device_id) {
-            Some((_, label)) => label.clone(),
-            None => {
-                let label = read.device_label(&record.device_id)?;
-                known.push((record.device_id.clone(), label.clone()));
-                label
-            }
-        };
-        record.device_label = label;
+    let here = &*read.shared.device_id;
+    for at in 0..records.len() {
+        let (named, rest) = records.split_at_mut(at);
+        let Some(record) = rest.first_mut() else { break };
+        if record.device_id == here {
+            record.device_label.clone_from(&read.shared.settings.device_label);
+        } else if let Some(before) = named.last().filter(|before| before.device_id == record.device_id) {
+            record.device_label.clone_from(&before.device_label);
+        } else {
+            record.device_label = read.device_label(&record.device_id)?;
+        }
     }
     Ok(())
 }

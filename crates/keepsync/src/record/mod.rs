@@ -37,8 +37,7 @@ impl Read<'_> {
     /// [`Error::UnknownCollection`](crate::Error::UnknownCollection).
     pub fn get(&self, collection: &str, id: &str) -> Result<Option<Record>> {
         self.shared.collections.get(collection)?;
-        let found = find(self.conn, collection, id)?.filter(|row| row.body.is_some());
-        self.named(found.map(Record::from))
+        self.named(row::shown(self.conn, collection, id)?.filter(|record| record.body.is_some()))
     }
 
     /// The record, also when it is deleted: then it has no body.
@@ -47,8 +46,7 @@ impl Read<'_> {
     /// [`Error::UnknownCollection`](crate::Error::UnknownCollection).
     pub fn record(&self, collection: &str, id: &str) -> Result<Option<Record>> {
         self.shared.collections.get(collection)?;
-        let found = find(self.conn, collection, id)?;
-        self.named(found.map(Record::from))
+        self.named(row::shown(self.conn, collection, id)?)
     }
 
     fn named(&self, mut record: Option<Record>) -> Result<Option<Record>> {

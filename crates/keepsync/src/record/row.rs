@@ -71,8 +71,6 @@ pub struct Record {
     pub device_id: String,
     /// What a person calls that device, if it ever said so.
     pub device_label: Option<String>,
-    /// The installation that made the record; `None` where its first version was not seen here.
-    pub created_by: Option<String>,
     /// The id the backend gave it, if it has its own.
     pub server_id: Option<String>,
 }
@@ -91,7 +89,6 @@ impl From<Row> for Record {
             synced_at: row.synced_at,
             device_id: row.device_id,
             device_label: None,
-            created_by: row.created_by,
             server_id: row.server_id,
         }
     }
@@ -154,19 +151,18 @@ pub(crate) struct Row {
     pub(crate) updated_at: i64,
     pub(crate) synced_at: Option<i64>,
     pub(crate) seen: i64,
-    pub(crate) created_by: Option<String>,
 }
 
 const COLUMNS: &str = "rid, collection, id, parent_id, body, hlc, device_id, base, base_body, base_hlc, base_device, \
                                   version, state, server_id, created_at, updated_at, synced_at, seen, clocks, base_clocks, base_id, \
-                                  base_at, created_by";
+                                  base_at";
 
 /// What an app sees, without the base.
-pub(super) const RECORD: &str = "id, body, parent_id, version, state, created_at, updated_at, synced_at, device_id, server_id, \
-                                 created_by";
+pub(super) const RECORD: &str =
+    "id, body, parent_id, version, state, created_at, updated_at, synced_at, device_id, server_id";
 
 /// How many [`RECORD`] names.
-pub(super) const RECORD_COLUMNS: usize = 11;
+pub(super) const RECORD_COLUMNS: usize = 10;
 
 pub(super) fn record_from_sql(collection: &str, row: &rusqlite::Row<'_>) -> rusqlite::Result<Record> {
     Ok(Record {
@@ -181,9 +177,16 @@ pub(super) fn record_from_sql(collection: &str, row: &rusqlite::Row<'_>) -> rusq
         synced_at: row.get(7)?,
         device_id: row.get(8)?,
         server_id: row.get(9)?,
-        created_by: row.get(10)?,
         device_label: None,
     })
+}
+
+/// A record as the app sees it, without what only the core needs.
+pub(super) fn shown(conn: &Connection, collection: &str, id: &str) -> Result<Option<Record>> {
+    static SQL: Lazy<String> = Lazy::new(|| format!("SELECT {RECORD} FROM record WHERE collection = ?1 AND id = ?2"));
+    let mut statement = conn.prepare_cached(&SQL)?;
+    let mut rows = statement.query([collection, id])?;
+    Ok(rows.next()?.map(|row| record_from_sql(collection, row)).transpose()?)
 }
 
 fn from_sql(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
@@ -209,7 +212,6 @@ fn from_sql(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         seen: row.get(17)?,
         base_id: queue::uuid_from_sql(row, 20)?,
         base_at: row.get(21)?,
-        created_by: row.get(22)?,
     })
 }
 

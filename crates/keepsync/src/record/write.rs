@@ -337,7 +337,6 @@ fn insert_local(
         updated_at: wall_ms,
         synced_at: None,
         seen: 0,
-        created_by: None,
     })
 }
 
