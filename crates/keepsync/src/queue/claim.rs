@@ -2,7 +2,7 @@
 
 use super::{
     EntryState, HEAD, HEAD_COLUMNS, Head, Kind, head_from_sql, seq_list,
-    settle::{Alone, Flight},
+    settle::{Flight, Whole},
 };
 use crate::{
     collection::OnRejected,
@@ -25,28 +25,26 @@ pub(crate) fn claim(write: &mut Write<'_>, seqs: &[i64]) -> Result<(PushBatch, F
     let mut parents = Parents::default();
     let mut unsent = Vec::with_capacity(seqs.len());
     let mut chained = Vec::new();
-    let mut asked = asked(write.conn, seqs)?;
     let mut flight = Flight {
         newest: newest(write.conn)?,
         ..Flight::default()
     };
-    for &seq in seqs {
-        let Some(Asked {
+    let mut several: HashMap<(String, String), (Whole, i64)> = HashMap::new();
+    for asked in asked(write.conn, seqs)? {
+        let Asked {
             mut head,
             body,
             clocks,
             server_id,
-            is_first,
-            is_last,
-        }) = asked.remove(&seq)
-        else {
+            of_record,
+        } = asked;
+        let (seq, Some(kind)) = (head.seq, head.kind) else {
             continue;
         };
-        let Some(kind) = head.kind else { continue };
         if head.state != EntryState::Waiting || head.next_tick > write.now.tick_ms {
             continue;
         }
-        let before = predecessors_with(&write.read(), &head, is_first, &mut parents)?;
+        let before = predecessors_with(&write.read(), &head, of_record == 1, &mut parents)?;
         let Some(after) = before
             .all
             .iter()
@@ -63,16 +61,27 @@ pub(crate) fn claim(write: &mut Write<'_>, seqs: &[i64]) -> Result<(PushBatch, F
         }
         taken.insert(seq, head.op);
         flight.items.push((seq, head.op));
-        if is_first && is_last && kind != Kind::Delete {
-            flight.alone.push(Alone {
-                seq,
+        if kind != Kind::Delete {
+            let one = Whole {
+                seqs: vec![seq],
                 collection: head.collection.clone(),
                 id: head.id.clone(),
                 hlc: head.hlc,
                 bytes: body
                     .as_ref()
                     .map_or(0, |body| i64::try_from(body.len()).unwrap_or(i64::MAX)),
-            });
+            };
+            if of_record == 1 {
+                flight.whole.push(one);
+            } else {
+                let key = (head.collection.clone(), head.id.clone());
+                match several.entry(key) {
+                    Entry::Vacant(first) => {
+                        first.insert((one, of_record));
+                    }
+                    Entry::Occupied(mut before) => before.get_mut().0.then(one),
+                }
+            }
         }
         items.push(PushItem {
             seq,
@@ -107,7 +116,10 @@ pub(crate) fn claim(write: &mut Write<'_>, seqs: &[i64]) -> Result<(PushBatch, F
             .prepare_cached("UPDATE entry SET base_op = ?2 WHERE seq = ?1")?
             .execute(params![seq, base_op.as_bytes()])?;
     }
-    flight.alone.sort_unstable_by_key(|entry| entry.seq);
+    let all_of_it = |(whole, of_record): &(Whole, i64)| i64::try_from(whole.seqs.len()) == Ok(*of_record);
+    flight
+        .whole
+        .extend(several.into_values().filter(all_of_it).map(|(whole, _)| whole));
     let batch = PushBatch {
         account: write.shared.account.to_string(),
         device_id: write.shared.device_id.to_string(),
@@ -131,36 +143,30 @@ struct Asked {
     clocks: Option<String>,
     /// A record that is still to be created has none.
     server_id: Option<String>,
-    /// Nothing of its record stands before it.
-    is_first: bool,
-    /// Nothing of its record stands after it.
-    is_last: bool,
+    /// How many entries its record has; more, where a record of another collection shares its id.
+    of_record: i64,
 }
 
-fn asked(conn: &Connection, seqs: &[i64]) -> Result<HashMap<i64, Asked>> {
+/// In the order given.
+fn asked(conn: &Connection, seqs: &[i64]) -> Result<Vec<Asked>> {
     static SQL: Lazy<String> = Lazy::new(|| {
         format!(
             "SELECT {HEAD}, body,
              iif(kind = 'create', NULL,
                  (SELECT server_id FROM record WHERE record.collection = entry.collection AND record.id = entry.id)),
-             NOT EXISTS (SELECT 1 FROM entry other WHERE other.lane = entry.lane AND other.id = entry.id
-                         AND other.seq < entry.seq),
-             NOT EXISTS (SELECT 1 FROM entry other WHERE other.lane = entry.lane AND other.id = entry.id
-                         AND other.seq > entry.seq), clocks
-             FROM entry WHERE seq IN (SELECT value FROM json_each(?1))"
+             (SELECT count(*) FROM entry other WHERE other.lane = entry.lane AND other.id = entry.id), clocks
+             FROM (SELECT value AS place FROM json_each(?1)) CROSS JOIN entry ON entry.seq = place"
         )
     });
     let mut statement = conn.prepare_cached(&SQL)?;
     let rows = statement.query_map([seq_list(seqs.iter().copied())], |row| {
-        let asked = Asked {
+        Ok(Asked {
             head: head_from_sql(row)?,
             body: row.get(HEAD_COLUMNS)?,
             server_id: row.get(HEAD_COLUMNS + 1)?,
-            is_first: row.get(HEAD_COLUMNS + 2)?,
-            is_last: row.get(HEAD_COLUMNS + 3)?,
-            clocks: row.get(HEAD_COLUMNS + 4)?,
-        };
-        Ok((asked.head.seq, asked))
+            of_record: row.get(HEAD_COLUMNS + 2)?,
+            clocks: row.get(HEAD_COLUMNS + 3)?,
+        })
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

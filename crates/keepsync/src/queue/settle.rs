@@ -26,7 +26,7 @@ use crate::{
     remote::{Accepted, Outcome, PushAnswer, RemoteVersion},
     settings::AfterLast,
 };
-use rusqlite::{CachedStatement, Connection, params};
+use rusqlite::{Connection, params};
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
@@ -35,31 +35,32 @@ use uuid::Uuid;
 pub struct Flight {
     /// Place in the queue and operation id of each entry.
     pub items: Vec<(i64, Uuid)>,
-    /// Those that were the only ones of their records, in the order of their places.
-    pub(super) alone: Vec<Alone>,
+    /// Records all of whose entries are in it.
+    pub(super) whole: Vec<Whole>,
     /// The last place in the queue then: what stands after it was written while this was away.
     pub(super) newest: i64,
 }
 
-/// A waiting entry that is the only one of its record, as nearly all are: what becomes of the others in
-/// the flight does not touch it.
+/// A record all of whose entries are in the flight and make or change it, as nearly all are: what becomes
+/// of the others does not touch it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Alone {
-    pub(super) seq: i64,
+pub(super) struct Whole {
+    /// Oldest first.
+    pub(super) seqs: Vec<i64>,
     pub(super) collection: String,
     pub(super) id: String,
+    /// Of the last.
     pub(super) hlc: Hlc,
-    /// Of its body.
+    /// Of all their bodies.
     pub(super) bytes: i64,
 }
 
-impl Flight {
-    /// The entry at this place, if it is still [`Alone`] beside the records `written` since.
-    fn alone_at(&self, seq: i64, written: &HashSet<(String, String)>) -> Option<&Alone> {
-        let at = self.alone.binary_search_by_key(&seq, |entry| entry.seq).ok()?;
-        let entry = self.alone.get(at)?;
-        let again = !written.is_empty() && written.contains(&(entry.collection.clone(), entry.id.clone()));
-        (!again).then_some(entry)
+impl Whole {
+    /// A later entry of the same record.
+    pub(super) fn then(&mut self, later: Self) {
+        self.seqs.extend(later.seqs);
+        self.hlc = later.hlc;
+        self.bytes = self.bytes.saturating_add(later.bytes);
     }
 }
 
@@ -113,17 +114,9 @@ pub(crate) fn settle(write: &mut Write<'_>, flight: &Flight, answer: &PushAnswer
         }
     }
     let written = written_since(write.conn, flight)?;
-    let mut arrivals = Arrivals::new(write.conn)?;
-    let mut arrived = Vec::with_capacity(flight.alone.len());
-    for &(seq, op) in &flight.items {
-        if let (Some(Outcome::Accepted(accepted)), Some(entry)) = (results.get(&op), flight.alone_at(seq, &written))
-            && arrivals.take(write, (entry, op), accepted, answer.epoch.as_deref())?
-        {
-            arrived.push(seq);
-            write.changes.outcomes.push(op);
-            report.accepted += 1;
-            continue;
-        }
+    let arrived = arrive(write, flight, &written, &results, answer.epoch.as_deref())?;
+    report.accepted += arrived.len() as u64;
+    for &(seq, op) in flight.items.iter().filter(|(seq, _)| !arrived.contains(seq)) {
         let Some((head, content)) = whole_at(write.conn, seq)?.filter(|(head, _)| head.op == op) else {
             continue;
         };
@@ -162,10 +155,10 @@ pub(crate) fn settle(write: &mut Write<'_>, flight: &Flight, answer: &PushAnswer
         write
             .conn
             .prepare_cached("DELETE FROM entry WHERE seq IN (SELECT value FROM json_each(?1))")?
-            .execute([seq_list(arrived)])?;
+            .execute([seq_list(arrived.iter().copied())])?;
         write.changes.queue = true;
     }
-    land(write, flight)?;
+    land(write, flight, &arrived)?;
     journal::store(write)?;
     write.store_clocks()?;
     Ok(report)
@@ -173,15 +166,21 @@ pub(crate) fn settle(write: &mut Write<'_>, flight: &Flight, answer: &PushAnswer
 
 /// What was on its way is answered: entries that stay keep the mark in their own rows. What an earlier flight
 /// left is not touched: a disk that is full has room for a small one's pages only.
-fn land(write: &mut Write<'_>, flight: &Flight) -> Result<()> {
-    let landed = seq_list(flight.items.iter().map(|(seq, _)| *seq));
-    for sql in [
-        "UPDATE entry SET maybe_sent = 1 WHERE seq IN (SELECT seq FROM flight WHERE seq IN (SELECT value FROM json_each(?1)))
-         AND maybe_sent = 0",
-        "DELETE FROM flight WHERE seq IN (SELECT value FROM json_each(?1))",
-    ] {
-        write.conn.prepare_cached(sql)?.execute([&landed])?;
+fn land(write: &mut Write<'_>, flight: &Flight, arrived: &HashSet<i64>) -> Result<()> {
+    let seqs = || flight.items.iter().map(|(seq, _)| *seq);
+    if arrived.len() < flight.items.len() {
+        write
+            .conn
+            .prepare_cached(
+                "UPDATE entry SET maybe_sent = 1 WHERE seq IN (SELECT seq FROM flight WHERE seq IN (SELECT value FROM
+                 json_each(?1))) AND maybe_sent = 0",
+            )?
+            .execute([seq_list(seqs().filter(|seq| !arrived.contains(seq)))])?;
     }
+    write
+        .conn
+        .prepare_cached("DELETE FROM flight WHERE seq IN (SELECT value FROM json_each(?1))")?
+        .execute([seq_list(seqs())])?;
     Ok(())
 }
 
@@ -192,74 +191,89 @@ fn written_since(conn: &Connection, flight: &Flight) -> Result<HashSet<(String, 
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Takes in entries that are [`Alone`], with statements that are looked up once for a batch.
-struct Arrivals<'c> {
-    confirm: CachedStatement<'c>,
-    journal: CachedStatement<'c>,
-}
-
-impl<'c> Arrivals<'c> {
-    fn new(conn: &'c Connection) -> Result<Self> {
-        Ok(Self {
-            confirm: conn.prepare_cached(
-                // The clock says whose body the record shows.
-                "UPDATE record SET device_id = ?4, base = 1, base_body = NULL, base_hlc = NULL, base_device = NULL,
-                 base_clocks = NULL, base_at = NULL, version = ?5, state = 0, server_id = coalesce(?6, server_id),
-                 updated_at = coalesce(?7, updated_at), synced_at = ?8, base_id = ?9
-                 WHERE collection = ?1 AND id = ?2 AND hlc = ?3 AND (version < ?5 OR base = 0)",
-            )?,
-            journal: conn.prepare_cached(
-                "INSERT OR REPLACE INTO journal (n, op, replaces, collection, id, lane, kind, body, base_version, base_op,
-                 base_id, hlc, clocks, created_at, version, change, epoch, acked_at, earlier)
-                 SELECT seq, op, replaces, collection, id, lane, kind, body, base_version, base_op, base_id, hlc, clocks,
-                 created_at, ?2, ?3, ?4, ?5, earlier FROM entry WHERE seq = ?1 AND op = ?6 AND state = 0",
-            )?,
-        })
-    }
-
-    /// [`accept`] where the record shows what was sent and the backend has stored just that: the record is
-    /// confirmed as it is, without touching its body or the indexes on it. False: it is not so, and the long
-    /// way does all of it. What stays to be done is to take the entry out of the queue.
-    fn take(
-        &mut self,
-        write: &mut Write<'_>,
-        (entry, op): (&Alone, Uuid),
-        accepted: &Accepted,
-        epoch: Option<&str>,
-    ) -> Result<bool> {
-        let Some(epoch) = epoch.filter(|_| accepted.body.is_none() && accepted.version > 0) else {
-            return Ok(false);
-        };
-        let journaled = self.journal.execute(params![
-            entry.seq,
-            accepted.version,
-            journal_change(accepted),
-            epoch,
-            accepted.updated_at.unwrap_or(write.now.wall_ms),
-            op.as_bytes(),
-        ])?;
-        // Without a record that shows it, the long way writes the same row of the journal again.
-        if journaled == 0 {
-            return Ok(false);
+/// [`accept`] of whole records that show what was sent, where the backend has stored just that: each is
+/// confirmed as it is, without touching its body or the indexes on it, by statements that are looked up once
+/// for a batch. Gives the places of the entries; what stays to be done is to take them out of the queue. All
+/// others are left to the long way, which does all of it.
+fn arrive(
+    write: &mut Write<'_>,
+    flight: &Flight,
+    written: &HashSet<(String, String)>,
+    results: &HashMap<Uuid, &Outcome>,
+    epoch: Option<&str>,
+) -> Result<HashSet<i64>> {
+    let mut arrived = HashSet::with_capacity(flight.items.len());
+    let Some(epoch) = epoch else { return Ok(arrived) };
+    let conn = write.conn;
+    let mut journal = conn.prepare_cached(
+        "INSERT OR REPLACE INTO journal (n, op, replaces, collection, id, lane, kind, body, base_version, base_op,
+         base_id, hlc, clocks, created_at, version, change, epoch, acked_at, earlier)
+         SELECT seq, op, replaces, collection, id, lane, kind, body, base_version, base_op, base_id, hlc, clocks,
+         created_at, ?2, ?3, ?4, ?5, earlier FROM entry WHERE seq = ?1 AND op = ?6 AND state = 0",
+    )?;
+    let mut confirm = conn.prepare_cached(
+        // The clock says whose body the record shows.
+        "UPDATE record SET device_id = ?4, base = 1, base_body = NULL, base_hlc = NULL, base_device = NULL,
+         base_clocks = NULL, base_at = NULL, version = ?5, state = 0, server_id = coalesce(?6, server_id),
+         updated_at = coalesce(?7, updated_at), synced_at = ?8, base_id = ?9
+         WHERE collection = ?1 AND id = ?2 AND hlc = ?3 AND (version < ?5 OR base = 0)",
+    )?;
+    let ops: HashMap<i64, Uuid> = flight.items.iter().copied().collect();
+    let simply = |seq: &i64| {
+        let op = *ops.get(seq)?;
+        match results.get(&op) {
+            Some(Outcome::Accepted(accepted)) if accepted.body.is_none() && accepted.version > 0 => {
+                Some((op, accepted))
+            }
+            _ => None,
         }
-        let confirmed = self.confirm.execute(params![
-            entry.collection,
-            entry.id,
-            entry.hlc.to_i64(),
+    };
+    for whole in &flight.whole {
+        if !written.is_empty() && written.contains(&(whole.collection.clone(), whole.id.clone())) {
+            continue;
+        }
+        let Some(answers) = whole.seqs.iter().map(simply).collect::<Option<Vec<_>>>() else {
+            continue;
+        };
+        let Some(&(last_op, last)) = answers.last() else {
+            continue;
+        };
+        let mut journaled = 0;
+        for (seq, (op, accepted)) in whole.seqs.iter().zip(&answers) {
+            let acked_at = accepted.updated_at.unwrap_or(write.now.wall_ms);
+            journaled += journal.execute(params![
+                seq,
+                accepted.version,
+                journal_change(accepted),
+                epoch,
+                acked_at,
+                op.as_bytes()
+            ])?;
+        }
+        // One is not there any more, or the record does not show the last: the long way journals the others
+        // again, in the same rows.
+        if journaled < whole.seqs.len() {
+            continue;
+        }
+        let confirmed = confirm.execute(params![
+            whole.collection,
+            whole.id,
+            whole.hlc.to_i64(),
             &*write.shared.device_id,
-            accepted.version,
-            accepted.server_id,
-            accepted.updated_at,
+            last.version,
+            answers.iter().find_map(|(_, accepted)| accepted.server_id.as_deref()),
+            last.updated_at,
             write.now.wall_ms,
-            op.as_bytes(),
+            last_op.as_bytes(),
         ])?;
         if confirmed > 0 {
-            write.changes.record(&entry.collection);
-            // Where it is not, the long way counts it.
-            write.journaled(entry.bytes);
+            write.changes.record(&whole.collection);
+            write.changes.outcomes.extend(answers.iter().map(|(op, _)| *op));
+            write.journaled(whole.bytes);
+            arrived.extend(&whole.seqs);
         }
-        Ok(confirmed > 0)
     }
+    Ok(arrived)
 }
 
 /// An unknown change number may lie above any branch: the operation is given again, and a server that
