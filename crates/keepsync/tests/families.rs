@@ -9,7 +9,7 @@ use device::*;
 use keepsync::{
     Error, Write,
     conflict::{self, Changed, ChildBody, Conflict, Merged, Resolution},
-    queue::{self, EntryState},
+    queue::{self, EntryState, Why},
     record::RecordState,
     remote::{Outcome, RemoteChange},
 };
@@ -117,6 +117,19 @@ fn what_both_did_to_a_workout_and_its_sets_is_one_conflict_of_the_workout() {
         (child.base.as_deref(), child.remote_version),
         (Some(set(5).as_str()), 2)
     );
+}
+
+#[test]
+fn a_write_in_a_workouts_conflict_says_which_one_as_it_is_named() {
+    let device = both_edited();
+    let name = format!("workout/w@{}", only(&device).token);
+    let named: Vec<bool> = device
+        .entries()
+        .into_iter()
+        .filter(|entry| entry.state == EntryState::Conflict)
+        .map(|entry| entry.why == Why::Conflict { name: name.clone() })
+        .collect();
+    assert_eq!(named, [true, true]);
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub enum Why {
     Parked(Reason),
     /// In conflict with another version.
     Conflict {
-        /// `collection/id@version` of the other version, as conflicts are named.
+        /// `collection/id@token`, as conflicts are named; a child's may be its parent's.
         name: String,
     },
     /// Something it must follow does not go.
@@ -213,14 +213,17 @@ pub(super) fn all(read: &Read<'_>, heads: &[Head]) -> Result<Vec<Why>> {
     Ok(whys)
 }
 
+/// A set's conflict may be its workout's.
 fn conflict_name(read: &Read<'_>, head: &Head) -> Result<String> {
     let mut statement = read
         .conn
-        .prepare_cached("SELECT remote_version FROM conflict WHERE collection = ?1 AND id = ?2")?;
-    let version: Option<i64> = statement
-        .query_row([&head.collection, &head.id], |row| row.get(0))
+        .prepare_cached("SELECT root_collection, root_id FROM conflict WHERE collection = ?1 AND id = ?2")?;
+    let root: Option<(String, String)> = statement
+        .query_row([&head.collection, &head.id], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    Ok(format!("{}/{}@{}", head.collection, head.id, version.unwrap_or(0)))
+    let (collection, id) = root.unwrap_or_else(|| (head.collection.clone(), head.id.clone()));
+    let token = read.conflict(&collection, &id)?.map(|conflict| conflict.token);
+    Ok(format!("{collection}/{id}@{}", token.as_deref().unwrap_or("0")))
 }
 
 /// A stored tick is told on the wall clock as it was when the two were stored together.
