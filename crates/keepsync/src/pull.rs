@@ -1,9 +1,7 @@
 //! Pulled pages: one transaction each, with their cursors.
 //!
 //! 1. The request names a cursor per collection; none means from the start.
-//! 2. A page of another epoch is not applied: every cursor goes back to the start, operations that
-//!    were acknowledged above the branch go into the queue again under their ids, oldest first, and
-//!    the pull starts afresh. Unsent writes are kept.
+//! 2. A page of another epoch is not applied: the pull starts afresh (`epoch`).
 //!    A collection without a cursor may come newest first; which of its records are missing is known only
 //!    at its head, so nothing is concluded before.
 //! 3. Each version goes to its record's base; where something is unsent, [`conflict`] decides about
@@ -13,6 +11,8 @@
 //! 5. When a pull from the start reaches the head, records it has not seen are gone on the server. Clean
 //!    ones go here; where something is unsent, [`conflict`] decides as it does about a deletion.
 
+mod epoch;
+
 use crate::{
     collection::{Collection, Collections},
     conflict,
@@ -21,7 +21,6 @@ use crate::{
     error::Result,
     journal,
     notice::{self, NoticeKind},
-    queue::{HEAD, Head, Kind, MAYBE_SENT, head_from_sql},
     record,
     remote::{PullPage, PullRequest, RemoteChange, RemoteVersion},
     session,
@@ -33,12 +32,6 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
 };
 use uuid::Uuid;
-
-/// Set from a new epoch on until everything has been pulled in it.
-const RESTORED: &str = "restored";
-
-/// Ids of earlier epochs that an entry keeps, at most.
-const EARLIER: usize = 16;
 
 /// The collections that are pulled, those that come first first.
 pub(crate) fn in_order(collections: &Collections) -> Vec<&Collection> {
@@ -82,7 +75,7 @@ pub(crate) fn apply(write: &mut Write<'_>, page: &PullPage) -> Result<bool> {
         match known {
             None => write.set_meta("epoch", epoch.as_str())?,
             Some(known) if known != *epoch => {
-                new_epoch(write, &known, epoch, page.branch.as_ref())?;
+                epoch::begin(write, &known, epoch, page.branch.as_ref())?;
                 return Ok(true);
             }
             Some(_) => {}
@@ -254,91 +247,6 @@ fn apply_one(write: &mut Write<'_>, change: &RemoteChange, generation: i64) -> R
     conflict::meet(write, &change.collection, &change.id, &version, None, Some(generation))
 }
 
-/// The server's data began another life.
-fn new_epoch(write: &mut Write<'_>, known: &str, epoch: &str, branch: Option<&(String, i64)>) -> Result<()> {
-    write.set_meta("epoch", epoch)?;
-    write.set_meta(RESTORED, &1)?;
-    write
-        .conn
-        .prepare_cached(
-            "UPDATE pull SET cursor = NULL, generation = generation + 1, complete = 0, pulled = 0, remaining = NULL",
-        )?
-        .execute([])?;
-    // Without a branch, or with one of an epoch we never saw, nothing we were told can be relied on.
-    // What was acknowledged in still earlier epochs is below their branches, and counts in this one
-    // too; what the new epoch itself has acknowledged is there.
-    let above = branch
-        .filter(|(parent, _)| parent == known)
-        .map_or(-1, |(_, change)| *change);
-    let mut statement = write.conn.prepare_cached(
-        "SELECT n, collection, id, lane, kind FROM journal WHERE epoch <> ?1 AND change > ?2 ORDER BY n",
-    )?;
-    let lost: Vec<(i64, String, String, String, String)> = statement
-        .query_map(params![epoch, above], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
-        })?
-        .collect::<rusqlite::Result<_>>()?;
-    for (n, collection, _, _, kind) in &lost {
-        let priority = write
-            .shared
-            .collections
-            .get(collection)
-            .map_or(0, |registered| registered.priority);
-        if Kind::parse(kind).is_none() {
-            continue;
-        }
-        // Under its old number: what was written later, here or already gone, stays later. Where the record is
-        // in conflict it takes part in that.
-        write
-            .conn
-            .prepare_cached(
-                "INSERT INTO entry (seq, op, replaces, collection, id, lane, kind, body, base_version, base, base_op, base_id, hlc,
-                 clocks, priority, maybe_sent, attempts, next_tick, state, created_at, earlier)
-                 SELECT n, op, replaces, collection, id, lane, kind, body, base_version, 0, base_op, base_id, hlc, clocks, ?2, 1, 0,
-                 0, iif(EXISTS (SELECT 1 FROM entry other WHERE other.lane = journal.lane AND other.id = journal.id AND
-                 other.collection = journal.collection AND other.state = 2), 2, 0), created_at, earlier
-                 FROM journal WHERE n = ?1",
-            )?
-            .execute(params![n, priority])?;
-        journal::forget(
-            write,
-            "DELETE FROM journal WHERE n = ?1 RETURNING octet_length(body)",
-            *n,
-        )?;
-    }
-    journal::store(write)?;
-    remember_earlier(write)?;
-    let keys: BTreeSet<(&str, &str, &str)> = lost
-        .iter()
-        .map(|(_, collection, id, lane, _)| (collection.as_str(), id.as_str(), lane.as_str()))
-        .collect();
-    for (collection, id, lane) in keys {
-        record::show_unsent(write, collection, id, lane)?;
-    }
-    write.changes.sendable |= !lost.is_empty();
-    write.changes.queue |= !lost.is_empty();
-    diagnostics::epoch_changed(write, lost.len())
-}
-
-/// What may have been applied in the epoch that ended goes on under other ids if it meets another version
-/// now; the backend may be restored once more, to a state that has it under this one.
-fn remember_earlier(write: &mut Write<'_>) -> Result<()> {
-    static SQL: Lazy<String> = Lazy::new(|| format!("SELECT {HEAD} FROM entry WHERE {MAYBE_SENT}"));
-    let sent: Vec<Head> = {
-        let mut statement = write.conn.prepare_cached(&SQL)?;
-        let rows = statement.query_map([], head_from_sql)?;
-        rows.collect::<rusqlite::Result<_>>()?
-    };
-    for mut head in sent.into_iter().filter(|head| !head.earlier.contains(&head.op)) {
-        head.earlier.push(head.op);
-        // Nobody restores a backend this often; what is older is let go rather than sent for ever.
-        let over = head.earlier.len().saturating_sub(EARLIER);
-        head.earlier.drain(..over);
-        head.store(write)?;
-    }
-    Ok(())
-}
-
 /// This collection comes whole, although it had a cursor. Also where its last pull from the start did
 /// not come to its end: what that one brought may be gone by now.
 fn start_over(write: &mut Write<'_>, collection: &str) -> Result<()> {
@@ -354,7 +262,7 @@ fn start_over(write: &mut Write<'_>, collection: &str) -> Result<()> {
 
 /// Nothing is left to pull: what a pull from the start has not seen is gone.
 fn reach_head(write: &mut Write<'_>, generations: &mut Generations) -> Result<()> {
-    let lost_by_server = write.read().meta::<i64>(RESTORED)?.is_some();
+    let lost_by_server = epoch::is_new(&write.read())?;
     let names: Vec<String> = write
         .shared
         .collections
@@ -376,7 +284,7 @@ fn reach_head(write: &mut Write<'_>, generations: &mut Generations) -> Result<()
             0 => 0,
             _ => {
                 if lost_by_server {
-                    keep_lost(write, &name, generation)?;
+                    epoch::keep_lost(write, &name, generation)?;
                 }
                 write
                     .conn
@@ -401,24 +309,8 @@ fn reach_head(write: &mut Write<'_>, generations: &mut Generations) -> Result<()
         write.changes.record(&name);
     }
     if lost_by_server {
-        write.conn.execute("DELETE FROM meta WHERE key = ?1", [RESTORED])?;
-        record::prune_history(write)?;
+        epoch::all_pulled(write)?;
     }
-    Ok(())
-}
-
-/// What goes because a restored server has lost it was deleted by nobody: the history keeps the newest of it.
-fn keep_lost(write: &mut Write<'_>, collection: &str, generation: i64) -> Result<()> {
-    let most = i64::try_from(write.shared.settings.history_count).unwrap_or(i64::MAX);
-    write
-        .conn
-        .prepare_cached(
-            "INSERT INTO history (collection, id, body, version, hlc, device_id, reason, at)
-             SELECT collection, id, body, version, hlc, device_id, 'lost_by_server', ?3 FROM (SELECT * FROM record
-             WHERE collection = ?1 AND state = 0 AND version > 0 AND seen < ?2 AND body IS NOT NULL
-             ORDER BY updated_at DESC LIMIT ?4) ORDER BY updated_at",
-        )?
-        .execute(params![collection, generation, write.now.wall_ms, most])?;
     Ok(())
 }
 

@@ -1,8 +1,9 @@
 //! Takes a batch out of the queue's hands: what is sent from here on is frozen.
 
 use super::{
-    EntryState, HEAD, HEAD_COLUMNS, Head, Kind, head_from_sql, seq_list,
-    settle::{Flight, Whole},
+    EntryState, HEAD, HEAD_COLUMNS, Head, Kind,
+    flight::{Flight, Whole},
+    head_from_sql, seq_list,
 };
 use crate::{
     collection::OnRejected,

@@ -24,6 +24,7 @@
 
 mod append;
 mod claim;
+mod flight;
 mod fold;
 mod inspect;
 mod outcome;
@@ -31,11 +32,12 @@ mod rollback;
 mod settle;
 mod why;
 
+pub use flight::Flight;
 pub(crate) use inspect::cancel_children;
 pub use inspect::{discard, edit, export, retry, retry_all};
 pub use outcome::WriteOutcome;
 pub use rollback::{Rollback, rollback};
-pub use settle::{Flight, Rejection, SettleReport};
+pub use settle::{Rejection, SettleReport};
 pub use why::Why;
 
 pub(crate) use outcome::{Ended, prune as prune_outcomes};

@@ -11,8 +11,11 @@
 //! 5. Everything else waits: a number of attempts and a time, both stored.
 
 use super::{
-    Content, Ended, EntryState, Head, Kind, NEVER, Reason, claim::predecessors, content_at, head_at, heads_of,
-    rollback, seq_list, uuids_to_sql, whole_at,
+    Content, Ended, EntryState, Flight, Head, Kind, NEVER, Reason,
+    claim::predecessors,
+    content_at,
+    flight::{arrive, land},
+    head_at, heads_of, rollback, seq_list, uuids_to_sql, whole_at,
 };
 use crate::{
     conflict,
@@ -20,49 +23,14 @@ use crate::{
     diagnostics,
     drain::retry_delay,
     error::Result,
-    hlc::Hlc,
     journal,
     record::{self, find},
     remote::{Accepted, Outcome, PushAnswer, RemoteVersion},
     settings::AfterLast,
 };
-use rusqlite::{Connection, params};
-use std::collections::{HashMap, HashSet};
+use rusqlite::params;
+use std::collections::HashMap;
 use uuid::Uuid;
-
-/// What is on its way, without bodies: those are frozen in the queue.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Flight {
-    /// Place in the queue and operation id of each entry.
-    pub items: Vec<(i64, Uuid)>,
-    /// Records all of whose entries are in it.
-    pub(super) whole: Vec<Whole>,
-    /// The last place in the queue then: what stands after it was written while this was away.
-    pub(super) newest: i64,
-}
-
-/// A record all of whose entries are in the flight and make or change it, as nearly all are: what becomes
-/// of the others does not touch it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Whole {
-    /// Oldest first.
-    pub(super) seqs: Vec<i64>,
-    pub(super) collection: String,
-    pub(super) id: String,
-    /// Of the last.
-    pub(super) hlc: Hlc,
-    /// Of all their bodies.
-    pub(super) bytes: i64,
-}
-
-impl Whole {
-    /// A later entry of the same record.
-    pub(super) fn then(&mut self, later: Self) {
-        self.seqs.extend(later.seqs);
-        self.hlc = later.hlc;
-        self.bytes = self.bytes.saturating_add(later.bytes);
-    }
-}
 
 /// A refusal that has not been acted on yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,8 +81,7 @@ pub(crate) fn settle(write: &mut Write<'_>, flight: &Flight, answer: &PushAnswer
             Some(known) => report.other_epoch = known != *epoch,
         }
     }
-    let written = written_since(write.conn, flight)?;
-    let arrived = arrive(write, flight, &written, &results, answer.epoch.as_deref())?;
+    let arrived = arrive(write, flight, &results, answer.epoch.as_deref())?;
     report.accepted += arrived.len() as u64;
     for &(seq, op) in flight.items.iter().filter(|(seq, _)| !arrived.contains(seq)) {
         let Some((head, content)) = whole_at(write.conn, seq)?.filter(|(head, _)| head.op == op) else {
@@ -164,121 +131,9 @@ pub(crate) fn settle(write: &mut Write<'_>, flight: &Flight, answer: &PushAnswer
     Ok(report)
 }
 
-/// What was on its way is answered: entries that stay keep the mark in their own rows. What an earlier flight
-/// left is not touched: a disk that is full has room for a small one's pages only.
-fn land(write: &mut Write<'_>, flight: &Flight, arrived: &HashSet<i64>) -> Result<()> {
-    let seqs = || flight.items.iter().map(|(seq, _)| *seq);
-    if arrived.len() < flight.items.len() {
-        write
-            .conn
-            .prepare_cached(
-                "UPDATE entry SET maybe_sent = 1 WHERE seq IN (SELECT seq FROM flight WHERE seq IN (SELECT value FROM
-                 json_each(?1))) AND maybe_sent = 0",
-            )?
-            .execute([seq_list(seqs().filter(|seq| !arrived.contains(seq)))])?;
-    }
-    write
-        .conn
-        .prepare_cached("DELETE FROM flight WHERE seq IN (SELECT value FROM json_each(?1))")?
-        .execute([seq_list(seqs())])?;
-    Ok(())
-}
-
-/// The records that were written while a flight was away.
-fn written_since(conn: &Connection, flight: &Flight) -> Result<HashSet<(String, String)>> {
-    let mut statement = conn.prepare_cached("SELECT collection, id FROM entry WHERE seq > ?1")?;
-    let rows = statement.query_map([flight.newest], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
-/// [`accept`] of whole records that show what was sent, where the backend has stored just that: each is
-/// confirmed as it is, without touching its body or the indexes on it, by statements that are looked up once
-/// for a batch. Gives the places of the entries; what stays to be done is to take them out of the queue. All
-/// others are left to the long way, which does all of it.
-fn arrive(
-    write: &mut Write<'_>,
-    flight: &Flight,
-    written: &HashSet<(String, String)>,
-    results: &HashMap<Uuid, &Outcome>,
-    epoch: Option<&str>,
-) -> Result<HashSet<i64>> {
-    let mut arrived = HashSet::with_capacity(flight.items.len());
-    let Some(epoch) = epoch else { return Ok(arrived) };
-    let conn = write.conn;
-    let mut journal = conn.prepare_cached(
-        "INSERT OR REPLACE INTO journal (n, op, replaces, collection, id, lane, kind, body, base_version, base_op,
-         base_id, hlc, clocks, created_at, version, change, epoch, acked_at, earlier)
-         SELECT seq, op, replaces, collection, id, lane, kind, body, base_version, base_op, base_id, hlc, clocks,
-         created_at, ?2, ?3, ?4, ?5, earlier FROM entry WHERE seq = ?1 AND op = ?6 AND state = 0",
-    )?;
-    let mut confirm = conn.prepare_cached(
-        // The clock says whose body the record shows.
-        "UPDATE record SET device_id = ?4, base = 1, base_body = NULL, base_hlc = NULL, base_device = NULL,
-         base_clocks = NULL, base_at = NULL, version = ?5, state = 0, server_id = coalesce(?6, server_id),
-         updated_at = coalesce(?7, updated_at), synced_at = ?8, base_id = ?9
-         WHERE collection = ?1 AND id = ?2 AND hlc = ?3 AND (version < ?5 OR base = 0)",
-    )?;
-    let ops: HashMap<i64, Uuid> = flight.items.iter().copied().collect();
-    let simply = |seq: &i64| {
-        let op = *ops.get(seq)?;
-        match results.get(&op) {
-            Some(Outcome::Accepted(accepted)) if accepted.body.is_none() && accepted.version > 0 => {
-                Some((op, accepted))
-            }
-            _ => None,
-        }
-    };
-    for whole in &flight.whole {
-        if !written.is_empty() && written.contains(&(whole.collection.clone(), whole.id.clone())) {
-            continue;
-        }
-        let Some(answers) = whole.seqs.iter().map(simply).collect::<Option<Vec<_>>>() else {
-            continue;
-        };
-        let Some(&(last_op, last)) = answers.last() else {
-            continue;
-        };
-        let mut journaled = 0;
-        for (seq, (op, accepted)) in whole.seqs.iter().zip(&answers) {
-            let acked_at = accepted.updated_at.unwrap_or(write.now.wall_ms);
-            journaled += journal.execute(params![
-                seq,
-                accepted.version,
-                journal_change(accepted),
-                epoch,
-                acked_at,
-                op.as_bytes()
-            ])?;
-        }
-        // One is not there any more, or the record does not show the last: the long way journals the others
-        // again, in the same rows.
-        if journaled < whole.seqs.len() {
-            continue;
-        }
-        let confirmed = confirm.execute(params![
-            whole.collection,
-            whole.id,
-            whole.hlc.to_i64(),
-            &*write.shared.device_id,
-            last.version,
-            answers.iter().find_map(|(_, accepted)| accepted.server_id.as_deref()),
-            last.updated_at,
-            write.now.wall_ms,
-            last_op.as_bytes(),
-        ])?;
-        if confirmed > 0 {
-            write.changes.record(&whole.collection);
-            write.changes.outcomes.extend(answers.iter().map(|(op, _)| *op));
-            write.journaled(whole.bytes);
-            arrived.extend(&whole.seqs);
-        }
-    }
-    Ok(arrived)
-}
-
 /// An unknown change number may lie above any branch: the operation is given again, and a server that
 /// still has it says so.
-fn journal_change(accepted: &Accepted) -> i64 {
+pub(super) fn journal_change(accepted: &Accepted) -> i64 {
     if accepted.change > 0 { accepted.change } else { i64::MAX }
 }
 

@@ -1,4 +1,4 @@
-//! The short way of an arrival ([`arrive`]) must come to the same as the long one ([`accept`]). The
+//! The short way of an arrival ([`arrive`](super::super::flight::arrive)) must come to the same as the long one ([`accept`]). The
 //! backend telling the body it stored forces the long way; where that is the body that was sent, nothing
 //! else may differ.
 
