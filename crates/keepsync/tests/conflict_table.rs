@@ -15,8 +15,8 @@ use fleet::{Server, sync};
 use keepsync::{
     collection::{Collection, Collections},
     conflict::Policy,
-    drain::Request,
-    remote::{Outcome, PullPage, RemoteVersion},
+    drain::{Answer, Request},
+    remote::{Outcome, PullPage, PushAnswer, RemoteVersion},
     settings::Settings,
 };
 use serde_json::Value;
@@ -29,18 +29,18 @@ fn document() -> PathBuf {
 }
 
 /// The policies in the order of the table's columns.
-fn policies() -> [(&'static str, Policy); 10] {
+fn policies() -> [Policy; 10] {
     [
-        ("server_wins", Policy::ServerWins),
-        ("client_wins", Policy::ClientWins),
-        ("last_write_wins", Policy::LastWriteWins),
-        ("latest_of", Policy::latest_of("at")),
-        ("lww_per", Policy::lww_per("day")),
-        ("merge_max", Policy::merge_max("")),
-        ("counter", Policy::Counter),
-        ("merge_fields", Policy::merge_fields([["w", "r"]])),
-        ("ask", Policy::Ask),
-        ("custom", Policy::custom("app")),
+        Policy::ServerWins,
+        Policy::ClientWins,
+        Policy::LastWriteWins,
+        Policy::latest_of("at"),
+        Policy::lww_per("day"),
+        Policy::merge_max(""),
+        Policy::Counter,
+        Policy::merge_fields([["w", "r"]]),
+        Policy::Ask,
+        Policy::custom("app"),
     ]
 }
 
@@ -289,17 +289,16 @@ fn not_there(device: &mut Device) {
 
 fn cells() -> String {
     let mut table = String::from("| here | incoming | later |");
-    for (name, _) in policies() {
-        write!(table, " {name} |").unwrap();
+    for policy in policies() {
+        write!(table, " {} |", policy.as_str()).unwrap();
     }
     table.push_str("\n|---|---|---|");
     table.push_str(&"---|".repeat(policies().len()));
     table.push('\n');
     for row in rows() {
         write!(table, "| {} |", label(row)).unwrap();
-        for (name, policy) in policies() {
+        for policy in policies() {
             let found = run(&policy, row);
-            let _ = name;
             write!(table, " {} |", found.unwrap_or("-")).unwrap();
         }
         table.push('\n');
@@ -337,40 +336,57 @@ fn every_cell_of_the_table_is_what_the_core_does() {
     assert_eq!(expected, found);
 }
 
-/// A row of the table of values.
+/// A row of a table of values.
 struct Values<'d> {
     collection: Collection,
-    bodies: [Option<&'d str>; 3],
-    /// The other device writes what is there once more.
-    there_again: bool,
+    base: Option<&'d str>,
+    /// What each device writes, one after the other; `None` deletes.
+    here: Vec<Option<&'d str>>,
+    there: Vec<Option<&'d str>>,
     here_later: bool,
     result: Option<Value>,
     line: &'d str,
 }
 
-fn values(document: &str) -> Vec<Values<'_>> {
-    let lines = part(document, "values").lines().skip(2);
+fn values<'d>(document: &'d str, name: &str) -> Vec<Values<'d>> {
+    let lines = part(document, name).lines().skip(2);
     lines
         .map(|line| {
-            let columns: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
-            let [policy, base, here, there, later, result] = columns.as_slice() else {
-                panic!("{line}")
-            };
-            let result = body(result).map(|text| serde_json::from_str(text).unwrap());
+            let [policy, base, here, there, later, result] = columns(line);
+            let base = body(base);
             Values {
                 collection: collection(policy.trim_matches('`')),
-                bodies: [
-                    body(base),
-                    body(here),
-                    body(if *there == "same again" { base } else { there }),
-                ],
-                there_again: *there == "same again",
-                here_later: *later == "here",
-                result,
+                base,
+                here: writes(here, base),
+                there: writes(there, base),
+                here_later: is_here(later),
+                result: value(body(result)),
                 line,
             }
         })
         .collect()
+}
+
+fn columns<const N: usize>(line: &str) -> [&str; N] {
+    let columns: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+    columns.try_into().unwrap_or_else(|_| panic!("{line}"))
+}
+
+fn writes<'d>(cell: &'d str, base: Option<&'d str>) -> Vec<Option<&'d str>> {
+    let one = |text| if text == "same again" { base } else { body(text) };
+    cell.split(", then ").map(one).collect()
+}
+
+fn is_here(later: &str) -> bool {
+    match later {
+        "here" => true,
+        "there" => false,
+        other => panic!("{other}"),
+    }
+}
+
+fn value(text: Option<&str>) -> Option<Value> {
+    text.map(|text| serde_json::from_str(text).unwrap())
 }
 
 fn body(cell: &str) -> Option<&str> {
@@ -408,60 +424,155 @@ fn policy(text: &str) -> Policy {
 #[test]
 fn every_row_of_values_comes_out_on_both_devices_in_either_order() {
     let text = std::fs::read_to_string(document()).unwrap();
-    let rows = values(&text);
+    let rows = values(&text, "values");
     assert!(rows.len() >= 30, "{} rows", rows.len());
     for row in rows {
-        for here_first in [true, false] {
-            let mut server = Server::default();
-            let mut phone = a_device(1, [row.collection.clone()]);
-            let mut tablet = a_device(2, [row.collection.clone()]);
-            let [base, here, there] = row.bodies;
-            if let Some(base) = base {
-                phone.put("c", ID, base);
-                sync(&mut phone, &mut server);
-                sync(&mut tablet, &mut server);
-            }
-            let (early, late) = (10_000, 40_000);
-            let (ours, theirs) = if row.here_later { (late, early) } else { (early, late) };
-            for (device, body, wait, again) in [
-                (&mut phone, here, ours, false),
-                (&mut tablet, there, theirs, row.there_again),
-            ] {
-                device.pass_time(500_000 + wait);
+        comes_out(&row, false);
+    }
+}
+
+#[test]
+fn every_row_comes_out_where_the_backend_keeps_no_clocks() {
+    let text = std::fs::read_to_string(document()).unwrap();
+    let rows = values(&text, "values without clocks");
+    assert!(rows.len() >= 5, "{} rows", rows.len());
+    for row in rows {
+        comes_out(&row, true);
+    }
+}
+
+/// Runs a row, with each device as the first to sync.
+fn comes_out(row: &Values<'_>, forgets_clocks: bool) {
+    for here_first in [true, false] {
+        let mut server = Server::default();
+        server.forgets_clocks = forgets_clocks;
+        let mut phone = a_device(1, [row.collection.clone()]);
+        let mut tablet = a_device(2, [row.collection.clone()]);
+        if let Some(base) = row.base {
+            phone.put("c", ID, base);
+            sync(&mut phone, &mut server);
+            sync(&mut tablet, &mut server);
+        }
+        let (early, late) = (10_000, 40_000);
+        let (ours, theirs) = if row.here_later { (late, early) } else { (early, late) };
+        for (device, writes, wait) in [(&mut phone, &row.here, ours), (&mut tablet, &row.there, theirs)] {
+            device.pass_time(500_000 + wait);
+            for body in writes {
                 match body {
-                    Some(body) if Some(body) != base || again => drop(device.put("c", ID, body)),
-                    Some(_) => {}
-                    None if base.is_some() => device.delete("c", ID),
-                    None => {}
+                    Some(body) => drop(device.put("c", ID, body)),
+                    None => device.delete("c", ID),
                 }
             }
-            let (first, second) = if here_first {
-                (&mut phone, &mut tablet)
-            } else {
-                (&mut tablet, &mut phone)
-            };
-            for _ in 0..2 {
-                sync(first, &mut server);
-                sync(second, &mut server);
-            }
-            let order = if here_first { "here first" } else { "there first" };
-            let read =
-                |text: Option<String>| -> Option<Value> { text.map(|text| serde_json::from_str(&text).unwrap()) };
-            for (name, found) in [
-                (
-                    "the server",
-                    server.version("c", ID).and_then(|version| version.body.clone()),
-                ),
-                ("here", phone.body("c", ID)),
-                ("there", tablet.body("c", ID)),
-            ] {
-                assert_eq!(read(found), row.result, "{name}, {order}: {}", row.line);
-            }
-            assert!(
-                phone.entries().is_empty() && tablet.entries().is_empty(),
-                "{order}: {}",
-                row.line
-            );
         }
+        let (first, second) = if here_first {
+            (&mut phone, &mut tablet)
+        } else {
+            (&mut tablet, &mut phone)
+        };
+        for _ in 0..2 {
+            sync(first, &mut server);
+            sync(second, &mut server);
+        }
+        let order = if here_first { "here first" } else { "there first" };
+        let there = server.version("c", ID).and_then(|version| version.body.as_deref());
+        for (name, found) in [
+            ("the server", value(there)),
+            ("here", value(phone.body("c", ID).as_deref())),
+            ("there", value(tablet.body("c", ID).as_deref())),
+        ] {
+            assert_eq!(found, row.result, "{name}, {order}: {}", row.line);
+        }
+        assert!(
+            phone.entries().is_empty() && tablet.entries().is_empty(),
+            "{order}: {}",
+            row.line
+        );
+    }
+}
+
+#[test]
+fn every_row_of_writes_given_again_comes_out() {
+    let text = std::fs::read_to_string(document()).unwrap();
+    let lines: Vec<&str> = part(&text, "values given again").lines().skip(2).collect();
+    assert!(lines.len() >= 5, "{} rows", lines.len());
+    for line in lines {
+        let [policy, before, again, there, later, result] = columns(line);
+        let found = given_again(
+            collection(policy.trim_matches('`')),
+            [before, again, there].map(|cell| body(cell).unwrap()),
+            is_here(later),
+        );
+        let expected = (result != "asks").then(|| value(body(result)));
+        assert_eq!(found, expected, "{line}");
+    }
+}
+
+/// The server took two writes of ours, was restored to the first, and has another device's on top of
+/// that. What the record and the server come to; `None` where the user is asked.
+fn given_again(collection: Collection, [before, again, there]: [&str; 3], here_later: bool) -> Option<Option<Value>> {
+    let mut device = a_device(1, [collection]);
+    for body in [before, again] {
+        device.put("c", ID, body);
+        device.sync(|request| {
+            Some(in_epoch(
+                "e1",
+                match request {
+                    Request::Push(batch) => answered(&batch, &mut |item| Some(accepted(item.base_version + 1))),
+                    other => well(other),
+                },
+            ))
+        });
+        device.pass_time(60_000);
+    }
+    assert!(device.entries().is_empty());
+    let at = if here_later { 30_000 } else { 90_000 };
+    let mut server = told(version(2, Some(there), at));
+    let mut refused = false;
+    for _ in 0..2 {
+        device.sync(|request| {
+            let answer = match request {
+                Request::Pull(_) => Answer::Pulled(Ok(PullPage {
+                    branch: Some(("e1".to_owned(), 1)),
+                    changes: vec![change("c", ID, server.clone())],
+                    ..PullPage::default()
+                })),
+                Request::Push(batch) => answered(&batch, &mut |item| {
+                    if item.base_version < server.version {
+                        assert_eq!(item.body.as_deref(), Some(again), "given again as it was");
+                        refused = true;
+                        return Some(Outcome::Conflict(server.clone()));
+                    }
+                    server = told(RemoteVersion {
+                        op: Some(item.op),
+                        hlc: item.hlc,
+                        ..version(server.version + 1, item.body.as_deref(), 0)
+                    });
+                    Some(accepted(server.version))
+                }),
+                other => well(other),
+            };
+            Some(in_epoch("e2", answer))
+        });
+    }
+    assert!(refused, "it came to a conflict");
+    let open = open(&device);
+    if let Some(conflict) = open.first() {
+        assert_eq!(conflict.local.as_deref(), Some(again), "ours is in sight");
+        assert_eq!(conflict.remote.as_deref(), Some(there), "theirs is in sight");
+        return None;
+    }
+    assert!(device.entries().is_empty());
+    let found = value(device.body("c", ID).as_deref());
+    assert_eq!(value(server.body.as_deref()), found, "on both sides");
+    Some(found)
+}
+
+/// The answer of a server whose data is in this life.
+fn in_epoch(epoch: &str, answer: Answer) -> Answer {
+    let epoch = Some(epoch.to_owned());
+    match answer {
+        Answer::Pulled(Ok(page)) => Answer::Pulled(Ok(PullPage { epoch, ..page })),
+        Answer::Pushed(Ok(pushed)) => Answer::Pushed(Ok(PushAnswer { epoch, ..pushed })),
+        other => other,
     }
 }

@@ -9,7 +9,7 @@
 //! A unit that is not there has a clock only if it is named: it was removed then.
 
 use crate::hlc::Hlc;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// A moment and the installation that wrote in it. Later is greater; there are no ties.
@@ -36,9 +36,7 @@ impl Clocks {
     /// Reads the text form. What cannot be read is left out, and no clock is later than the version's
     /// own: one that ran ahead is not believed twice.
     pub fn parse(text: &str, own: Hlc) -> Self {
-        let Ok(Value::Object(object)) = serde_json::from_str(text) else {
-            return Self::default();
-        };
+        let object: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
         let clock = |value: &Value| {
             let hlc: Hlc = value.get(0)?.as_str()?.parse().ok()?;
             let device_id = value.get(1)?.as_str()?.to_owned();
@@ -64,7 +62,7 @@ impl Clocks {
     }
 
     /// The clocks of a version written at `own`, from those of its units.
-    pub(super) fn of(own: &Clock, record: Clock, there: Vec<(String, Clock)>, gone: Vec<(String, Clock)>) -> Self {
+    pub(super) fn of(own: &Clock, record: Clock, there: Vec<(String, Clock)>, mut gone: Vec<(String, Clock)>) -> Self {
         let mut count: BTreeMap<&Clock, usize> = BTreeMap::new();
         for (_, clock) in &there {
             *count.entry(clock).or_default() += 1;
@@ -72,11 +70,8 @@ impl Clocks {
         let most = count.iter().max_by_key(|(_, count)| **count);
         let others = most.map_or(own, |(clock, _)| *clock).clone();
         let mut clocks = BTreeMap::new();
-        let mut gone = gone;
-        if gone.len() > REMOVED {
-            gone.sort_by(|(_, a), (_, b)| b.cmp(a));
-            gone.truncate(REMOVED);
-        }
+        gone.sort_by(|(_, a), (_, b)| b.cmp(a));
+        gone.truncate(REMOVED);
         clocks.extend(gone);
         clocks.extend(there.into_iter().filter(|(_, clock)| *clock != others));
         if record != *own {
@@ -117,10 +112,10 @@ impl Times {
         self.clocks.0.get(unit)
     }
 
-    /// The units that are named.
-    pub(super) fn named(&self) -> impl Iterator<Item = &str> {
-        let names = self.clocks.0.keys().map(String::as_str);
-        names.filter(|name| *name != RECORD && *name != OTHERS)
+    /// The units that are named, and their clocks.
+    pub(super) fn named(&self) -> impl Iterator<Item = (&str, &Clock)> {
+        let named = self.clocks.0.iter().map(|(name, clock)| (name.as_str(), clock));
+        named.filter(|(name, _)| *name != RECORD && *name != OTHERS)
     }
 }
 

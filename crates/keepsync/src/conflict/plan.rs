@@ -105,7 +105,7 @@ pub fn plan(policy: &Policy, groups: &[FieldGroup], base: Base<'_>, local: Side<
             _ => settle_delete(policy, local.body.is_some(), later),
         };
     };
-    if let (Policy::Custom(_), true) = (policy, groups.is_empty()) {
+    if let Policy::Custom(_) = policy {
         return Action::AskResolver;
     }
     let ours = Version {

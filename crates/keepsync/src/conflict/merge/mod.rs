@@ -175,9 +175,7 @@ fn join(part: &Part<'_>, rule: &Rule<'_>, base: Option<&Units>, sides: [(&Object
         } else {
             (their, their_at)
         };
-        if let Some(clock) = clock {
-            joined.insert(name, (unit, clock));
-        }
+        joined.extend(clock.map(|clock| (name, (unit, clock))));
     }
     joined
 }
@@ -202,38 +200,35 @@ fn render(rule: &Rule<'_>, sides: &[(&Object, &Times); 2], joined: Joined, merge
     for (name, (unit, clock)) in joined {
         match unit {
             None => merged.gone.push((name, clock)),
-            Some(Unit { place, value }) => match (place, value) {
-                (Place::Together, Value::Object(value)) => {
-                    fields.extend(value);
+            Some(Unit { place, value }) => match place {
+                Place::Together => {
+                    fields.extend(value.as_object().cloned().unwrap_or_default());
                     merged.there.push((name, clock));
                 }
-                (Place::Field(field) | Place::Container(field), value) => {
+                Place::Field(field) => {
                     fields.insert(field, value);
                     merged.there.push((name, clock));
                 }
-                (place, value) => inside.push((name, place, value, clock)),
+                Place::Inside(field, member) => inside.push((name, field, member, value, clock)),
             },
         }
     }
-    for (name, place, value, clock) in inside {
-        if let Some(container) = place.container() {
-            // What came after the removal of the whole brings back its place, and not the rest.
-            for (removed, _) in merged.gone.iter_mut().filter(|(removed, _)| *removed == container) {
-                *removed = units::emptied(&container);
-            }
+    for (name, field, member, value, clock) in inside {
+        let container = units::field_name(&field);
+        // What came after the removal of the whole brings back its place, and not the rest.
+        for (removed, _) in merged.gone.iter_mut().filter(|(removed, _)| *removed == container) {
+            *removed = units::emptied(&container);
         }
-        let kept = match place {
-            Place::Member(field, member) => {
-                let container = fields.entry(field).or_insert_with(|| Value::Object(Map::new()));
-                container
-                    .as_object_mut()
-                    .map(|object| drop(object.insert(member, value)))
-            }
-            Place::Element(field) => {
-                let container = fields.entry(field).or_insert_with(|| Value::Array(Vec::new()));
-                container.as_array_mut().map(|array| array.push(value))
-            }
-            _ => None,
+        let container = fields.entry(field);
+        let kept = match member {
+            Some(member) => container
+                .or_insert_with(|| Value::Object(Map::new()))
+                .as_object_mut()
+                .map(|object| drop(object.insert(member, value))),
+            None => container
+                .or_insert_with(|| Value::Array(Vec::new()))
+                .as_array_mut()
+                .map(|array| array.push(value)),
         };
         match kept {
             Some(()) => merged.there.push((name, clock)),
@@ -259,7 +254,7 @@ fn arrange(field: &str, elements: &mut [Value], key: &str, sides: &[(&Object, &T
             Some(Value::Array(all)) => {
                 Some(units::keys(all, key).map(|keys| keys.iter().map(ToString::to_string).collect()))
             }
-            _ if times.named().any(|unit| units::is_in(unit, field)) => Some(Some(Vec::new())),
+            _ if times.named().any(|(unit, _)| units::is_in(unit, field)) => Some(Some(Vec::new())),
             _ => None,
         }
     };
@@ -270,12 +265,13 @@ fn arrange(field: &str, elements: &mut [Value], key: &str, sides: &[(&Object, &T
         // Not by keys, or not in one order.
         _ => None,
     };
+    let agreed = agreed.unwrap_or_default();
     if units::keys(elements, key).is_none() {
         return;
     }
     let place = |element: &Value| {
-        let key = element.get(key)?.to_string();
-        agreed.as_ref()?.iter().position(|other| *other == key)
+        let key = element[key].to_string();
+        agreed.iter().position(|other| *other == key)
     };
     elements.sort_by(|a, b| match (place(a), place(b)) {
         (Some(a), Some(b)) => a.cmp(&b),

@@ -111,12 +111,8 @@ fn put_at(value: &mut Value, path: &[Step], number: Number) {
             put_at(object.entry(name.clone()).or_insert(Value::Null), rest, number);
         }
         (Step::Element(index), Value::Array(elements)) => {
-            while elements.len() <= *index {
-                elements.push(Value::Null);
-            }
-            if let Some(element) = elements.get_mut(*index) {
-                put_at(element, rest, number);
-            }
+            elements.resize(elements.len().max(*index + 1), Value::Null);
+            put_at(&mut elements[*index], rest, number);
         }
         _ => {}
     }
@@ -171,17 +167,13 @@ fn total(there: &Number, here: &Number, before: &Number) -> Number {
             _ => Number::from(u64::MAX),
         };
     }
-    let decimals = [there, here, before].map(Decimal::of);
-    let sum = match decimals {
-        [Some(there), Some(here), Some(before)] => there
-            .plus(here)
-            .and_then(|sum| sum.plus(before.negated()))
-            .and_then(Decimal::to_f64),
-        _ => None,
+    let exact = || {
+        let added = Decimal::of(there)?.plus(Decimal::of(here)?)?;
+        added.plus(Decimal::of(before)?.negated())?.to_f64()
     };
     let float = |number: &Number| number.as_f64().unwrap_or(0.0);
-    let sum = sum.unwrap_or_else(|| float(there) + (float(here) - float(before)));
-    Number::from_f64(sum.clamp(f64::MIN, f64::MAX)).unwrap_or_else(|| there.clone())
+    let sum = exact().unwrap_or_else(|| float(there) + (float(here) - float(before)));
+    Number::from_f64(sum.clamp(f64::MIN, f64::MAX)).unwrap_or(there.clone())
 }
 
 /// A number as it is written: 0.1 and 0.2 are 0.3, in whatever order they are added.

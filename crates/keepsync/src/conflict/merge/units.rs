@@ -47,22 +47,18 @@ pub(super) struct Unit {
 pub(super) enum Place {
     /// These fields together.
     Together,
-    /// A top-level field as it is.
+    /// A top-level field as it is; empty if it holds units of its own: that it is there, and of which kind.
     Field(String),
-    /// A top-level field that holds units of its own: that it is there, and of which kind.
-    Container(String),
-    /// Member of an object.
-    Member(String, String),
-    /// Element of an array; its value has the key.
-    Element(String),
+    /// In such a field: the member of this name, or an element, whose value has the key.
+    Inside(String, Option<String>),
 }
 
 impl Place {
     /// The unit that says whether what this one is inside of is there.
     pub(super) fn container(&self) -> Option<String> {
         match self {
-            Self::Member(field, _) | Self::Element(field) => Some(format!("/{}", escape(field))),
-            Self::Together | Self::Field(_) | Self::Container(_) => None,
+            Self::Inside(field, _) => Some(field_name(field)),
+            Self::Together | Self::Field(_) => None,
         }
     }
 }
@@ -72,6 +68,11 @@ impl Place {
 pub(super) struct Cell {
     pub(super) unit: Option<Unit>,
     pub(super) clock: Clock,
+}
+
+/// The name of a top-level field as a unit.
+pub(super) fn field_name(field: &str) -> String {
+    format!("/{}", escape(field))
 }
 
 /// The name under which a container is remembered as removed while units in it, which came later, keep
@@ -142,14 +143,12 @@ impl<'a> Part<'a> {
         let mut cells: BTreeMap<String, Cell> = there.collect();
         let whole = matches!(rule, Rule::Whole(_) | Rule::Max(_) | Rule::Sum).then(|| self.name());
         // Of another policy, which an earlier version of the app had, nothing is taken over.
-        let is_ours = |name: &&str| match &whole {
+        let is_ours = |name: &str| match &whole {
             Some(whole) => whole == name,
-            None => *name != REST && self.owns(name),
+            None => self.owns(name),
         };
-        for name in times.named().filter(is_ours) {
-            let Some(clock) = times.gone(name).cloned() else {
-                continue;
-            };
+        for (name, clock) in times.named().filter(|(name, _)| is_ours(name)) {
+            let clock = clock.clone();
             let removed = Cell { unit: None, clock };
             match name.strip_prefix('-') {
                 Some(container) => drop(cells.insert(container.to_owned(), removed)),
@@ -189,16 +188,14 @@ fn by_field(fields: &Map<String, Value>, groups: &[BTreeSet<String>]) -> Units {
     for (field, value) in fields {
         let (name, place) = match groups.iter().find(|group| group.contains(field)) {
             Some(group) => (together(group), Place::Together),
-            None => (format!("/{}", escape(field)), Place::Field(field.clone())),
+            None => (field_name(field), Place::Field(field.clone())),
         };
         if place == Place::Together {
             let unit = units.entry(name).or_insert_with(|| Unit {
                 place,
                 value: Value::Object(Map::new()),
             });
-            if let Value::Object(group) = &mut unit.value {
-                group.insert(field.clone(), value.clone());
-            }
+            unit.value[field.as_str()] = value.clone();
         } else {
             let value = value.clone();
             units.insert(name, Unit { place, value });
@@ -209,16 +206,16 @@ fn by_field(fields: &Map<String, Value>, groups: &[BTreeSet<String>]) -> Units {
 
 /// The units of a field whose elements or members go by a key.
 fn keyed(field: &str, value: &Value, key: &str) -> Vec<(String, Unit)> {
-    let name = format!("/{}", escape(field));
+    let name = field_name(field);
     let unit = |place, value: &Value| Unit {
         place,
         value: value.clone(),
     };
-    let container = |empty: Value| (name.clone(), unit(Place::Container(field.to_owned()), &empty));
+    let container = |empty: Value| (name.clone(), unit(Place::Field(field.to_owned()), &empty));
     match value {
         Value::Object(members) => {
             let one = |(member, value): (&String, &Value)| {
-                let place = Place::Member(field.to_owned(), member.clone());
+                let place = Place::Inside(field.to_owned(), Some(member.clone()));
                 (format!("{name}/{member}"), unit(place, value))
             };
             let members = members.iter().map(one);
@@ -229,7 +226,7 @@ fn keyed(field: &str, value: &Value, key: &str) -> Vec<(String, Unit)> {
                 return vec![(name, unit(Place::Field(field.to_owned()), value))];
             };
             let one = |(key, value): (&Value, &Value)| {
-                let place = Place::Element(field.to_owned());
+                let place = Place::Inside(field.to_owned(), None);
                 (format!("{name}={key}"), unit(place, value))
             };
             let elements = keys.into_iter().zip(elements).map(one);
