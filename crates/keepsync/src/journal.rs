@@ -5,8 +5,10 @@
 //! along (`meta.journal_bytes`): looking through it at the end of every pass would cost more than the pass.
 //! A count that is off is set right when the bound is met.
 
-use crate::{db::Write, error::Result};
-use rusqlite::params;
+use crate::{
+    db::{Write, forget_oldest},
+    error::Result,
+};
 
 /// Where the count is kept.
 const BYTES: &str = "journal_bytes";
@@ -89,22 +91,9 @@ pub(crate) fn forget(write: &mut Write<'_>, sql: &str, bound: i64) -> Result<()>
 
 /// Lets the oldest go: so many that their bodies have at least `bytes`. False: there was nothing.
 pub(crate) fn prune_bytes(write: &mut Write<'_>, bytes: i64) -> Result<bool> {
-    let (mut freed, mut last): (i64, Option<i64>) = (0, None);
-    {
-        let mut statement = write
-            .conn
-            .prepare_cached("SELECT n, coalesce(octet_length(body), 0) FROM journal ORDER BY n")?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()?.filter(|_| freed < bytes) {
-            last = Some(row.get(0)?);
-            freed += row.get::<_, i64>(1)?;
-        }
-    }
-    let Some(last) = last else { return Ok(false) };
-    write
-        .conn
-        .prepare_cached("DELETE FROM journal WHERE n <= ?1")?
-        .execute(params![last])?;
+    let Some(freed) = forget_oldest(write, "journal", bytes)? else {
+        return Ok(false);
+    };
     write.journaled(-freed);
     store(write)?;
     Ok(true)

@@ -31,7 +31,7 @@ pub(crate) mod wipe;
 
 pub use access::{Read, Write};
 use clock::Clock;
-pub(crate) use room::Need;
+pub(crate) use room::{Need, forget_oldest};
 pub use salvage::Salvage;
 
 use crate::{

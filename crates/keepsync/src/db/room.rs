@@ -13,8 +13,8 @@
 //! can be put in. Stopped anywhere: the reserve may be missing until the file is opened again or a write
 //! finds no room, and what was pruned is gone.
 
-use super::{Db, Durability, beside, harden};
-use crate::{error::Result, journal, record};
+use super::{Db, Durability, Write, beside, harden};
+use crate::{error::Result, journal};
 use rusqlite::{Connection, params};
 use std::{
     io::Write as _,
@@ -85,8 +85,9 @@ impl Db {
         if self.begin(Durability::Full).is_err() {
             return false;
         }
-        let (pruned, _): (Result<bool>, _) = self
-            .with_write(|write| Ok(journal::prune_bytes(write, CHUNK)? || record::prune_history_bytes(write, CHUNK)?));
+        let (pruned, _): (Result<bool>, _) = self.with_write(|write| {
+            Ok(journal::prune_bytes(write, CHUNK)? || forget_oldest(write, "history", CHUNK)?.is_some())
+        });
         match pruned {
             Ok(pruned) => self.commit(Durability::Full).is_ok() && pruned,
             Err(_) => {
@@ -103,6 +104,27 @@ impl Db {
         let _ = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         let _ = self.conn.busy_timeout(harden::BUSY);
     }
+}
+
+/// Lets the oldest rows of the journal or the history go: so many that their bodies have at least `bytes`.
+/// Gives the bytes of those that went; `None` where there was nothing.
+pub(crate) fn forget_oldest(write: &mut Write<'_>, table: &'static str, bytes: i64) -> Result<Option<i64>> {
+    let (mut freed, mut last): (i64, Option<i64>) = (0, None);
+    {
+        let oldest = format!("SELECT n, coalesce(octet_length(body), 0) FROM {table} ORDER BY n");
+        let mut statement = write.conn.prepare_cached(&oldest)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()?.filter(|_| freed < bytes) {
+            last = Some(row.get(0)?);
+            freed += row.get::<_, i64>(1)?;
+        }
+    }
+    let Some(last) = last else { return Ok(None) };
+    write
+        .conn
+        .prepare_cached(&format!("DELETE FROM {table} WHERE n <= ?1"))?
+        .execute([last])?;
+    Ok(Some(freed))
 }
 
 fn spare_pages(conn: &Connection) -> Result<i64> {

@@ -73,24 +73,3 @@ pub(crate) fn prune(write: &mut Write<'_>) -> Result<()> {
         .execute([bound])?;
     Ok(())
 }
-
-/// Lets the oldest go: so many that their bodies have at least `bytes`. False: there was nothing.
-pub(crate) fn prune_bytes(write: &mut Write<'_>, bytes: i64) -> Result<bool> {
-    let (mut freed, mut last): (i64, Option<i64>) = (0, None);
-    {
-        let mut statement = write
-            .conn
-            .prepare_cached("SELECT n, coalesce(octet_length(body), 0) FROM history ORDER BY n")?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()?.filter(|_| freed < bytes) {
-            last = Some(row.get(0)?);
-            freed += row.get::<_, i64>(1)?;
-        }
-    }
-    let Some(last) = last else { return Ok(false) };
-    write
-        .conn
-        .prepare_cached("DELETE FROM history WHERE n <= ?1")?
-        .execute([last])?;
-    Ok(true)
-}
