@@ -37,7 +37,7 @@ impl Read<'_> {
     /// [`Error::UnknownCollection`](crate::Error::UnknownCollection).
     pub fn get(&self, collection: &str, id: &str) -> Result<Option<Record>> {
         self.shared.collections.get(collection)?;
-        self.named(row::shown(self.conn, collection, id)?.filter(|record| record.body.is_some()))
+        Ok(row::shown(self, collection, id)?.filter(|record| record.body.is_some()))
     }
 
     /// The record, also when it is deleted: then it has no body.
@@ -46,12 +46,7 @@ impl Read<'_> {
     /// [`Error::UnknownCollection`](crate::Error::UnknownCollection).
     pub fn record(&self, collection: &str, id: &str) -> Result<Option<Record>> {
         self.shared.collections.get(collection)?;
-        self.named(row::shown(self.conn, collection, id)?)
-    }
-
-    fn named(&self, mut record: Option<Record>) -> Result<Option<Record>> {
-        name_devices(self, record.as_mut_slice())?;
-        Ok(record)
+        row::shown(self, collection, id)
     }
 
     /// A page of records.

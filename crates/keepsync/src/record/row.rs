@@ -2,7 +2,7 @@
 
 use super::add_history;
 use crate::{
-    db::Write,
+    db::{Read, Write},
     error::Result,
     hlc::Hlc,
     queue::{self, EntryState},
@@ -181,12 +181,25 @@ pub(super) fn record_from_sql(collection: &str, row: &rusqlite::Row<'_>) -> rusq
     })
 }
 
-/// A record as the app sees it, without what only the core needs.
-pub(super) fn shown(conn: &Connection, collection: &str, id: &str) -> Result<Option<Record>> {
-    static SQL: Lazy<String> = Lazy::new(|| format!("SELECT {RECORD} FROM record WHERE collection = ?1 AND id = ?2"));
-    let mut statement = conn.prepare_cached(&SQL)?;
+/// A record as the app sees it, with its device's label: one statement, as records are mostly asked for one
+/// by one.
+pub(super) fn shown(read: &Read<'_>, collection: &str, id: &str) -> Result<Option<Record>> {
+    static SQL: Lazy<String> = Lazy::new(|| {
+        format!(
+            "SELECT {RECORD}, (SELECT label FROM device WHERE device.device_id = record.device_id)
+             FROM record WHERE collection = ?1 AND id = ?2"
+        )
+    });
+    let mut statement = read.conn.prepare_cached(&SQL)?;
     let mut rows = statement.query([collection, id])?;
-    Ok(rows.next()?.map(|row| record_from_sql(collection, row)).transpose()?)
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let mut record = record_from_sql(collection, row)?;
+    record.device_label = if *record.device_id == *read.shared.device_id {
+        read.shared.settings.device_label.clone()
+    } else {
+        row.get(RECORD_COLUMNS)?
+    };
+    Ok(Some(record))
 }
 
 fn from_sql(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
