@@ -38,7 +38,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -386,10 +385,10 @@ impl crate::Store {
     /// # Errors
     /// Those of [`Import::bring`]; then as with [`Store::import`](Self::import).
     pub async fn bring_in(&self, import: Import) -> Result<Imported> {
-        let import = Arc::new(import);
+        let import = std::sync::Arc::new(import);
         let mut so_far = Imported::default();
         while !import.is_done(so_far) {
-            let (import, before) = (Arc::clone(&import), so_far);
+            let (import, before) = (std::sync::Arc::clone(&import), so_far);
             so_far = self.write(move |write| import.bring(write, before)).await?;
         }
         Ok(so_far)
