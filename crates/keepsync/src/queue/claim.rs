@@ -26,10 +26,7 @@ pub(crate) fn claim(write: &mut Write<'_>, seqs: &[i64]) -> Result<(PushBatch, F
     let mut parents = Parents::default();
     let mut unsent = Vec::with_capacity(seqs.len());
     let mut chained = Vec::new();
-    let mut flight = Flight {
-        newest: newest(write.conn)?,
-        ..Flight::default()
-    };
+    let mut flight = Flight::default();
     let mut several: HashMap<(String, String), (Whole, i64)> = HashMap::new();
     for asked in asked(write.conn, seqs)? {
         let Asked {
@@ -129,12 +126,6 @@ pub(crate) fn claim(write: &mut Write<'_>, seqs: &[i64]) -> Result<(PushBatch, F
         items,
     };
     Ok((batch, flight))
-}
-
-/// The last place in the queue.
-fn newest(conn: &Connection) -> Result<i64> {
-    let mut statement = conn.prepare_cached("SELECT coalesce(max(seq), 0) FROM entry")?;
-    Ok(statement.query_row([], |row| row.get(0))?)
 }
 
 /// An entry that was asked for.

@@ -2,7 +2,7 @@
 
 use super::{seq_list, settle::journal_change};
 use crate::{db::Write, error::Result, hlc::Hlc, remote::Outcome};
-use rusqlite::{Connection, params};
+use rusqlite::params;
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
@@ -13,8 +13,6 @@ pub struct Flight {
     pub items: Vec<(i64, Uuid)>,
     /// Records all of whose entries are in it.
     pub(super) whole: Vec<Whole>,
-    /// The last place in the queue then: what stands after it was written while this was away.
-    pub(super) newest: i64,
 }
 
 /// A record all of whose entries are in the flight and make or change it, as nearly all are: what becomes
@@ -53,7 +51,6 @@ pub(super) fn arrive(
     let mut arrived = HashSet::with_capacity(flight.items.len());
     let Some(epoch) = epoch else { return Ok(arrived) };
     let conn = write.conn;
-    let written = written_since(conn, flight)?;
     let mut journal = conn.prepare_cached(
         "INSERT OR REPLACE INTO journal (n, op, replaces, collection, id, lane, kind, body, base_version, base_op,
          base_id, hlc, clocks, created_at, version, change, epoch, acked_at, earlier)
@@ -61,7 +58,7 @@ pub(super) fn arrive(
          created_at, ?2, ?3, ?4, ?5, earlier FROM entry WHERE seq = ?1 AND op = ?6 AND state = 0",
     )?;
     let mut confirm = conn.prepare_cached(
-        // The clock says whose body the record shows.
+        // The clock says whose body the record shows: a further write, made meanwhile, has a later one.
         "UPDATE record SET device_id = ?4, base = 1, base_body = NULL, base_hlc = NULL, base_device = NULL,
          base_clocks = NULL, base_at = NULL, version = ?5, state = 0, server_id = coalesce(?6, server_id),
          updated_at = coalesce(?7, updated_at), synced_at = ?8, base_id = ?9
@@ -78,9 +75,6 @@ pub(super) fn arrive(
         }
     };
     for whole in &flight.whole {
-        if !written.is_empty() && written.contains(&(whole.collection.clone(), whole.id.clone())) {
-            continue;
-        }
         let Some(answers) = whole.seqs.iter().map(simply).collect::<Option<Vec<_>>>() else {
             continue;
         };
@@ -123,13 +117,6 @@ pub(super) fn arrive(
         }
     }
     Ok(arrived)
-}
-
-/// The records that were written while a flight was away.
-fn written_since(conn: &Connection, flight: &Flight) -> Result<HashSet<(String, String)>> {
-    let mut statement = conn.prepare_cached("SELECT collection, id FROM entry WHERE seq > ?1")?;
-    let rows = statement.query_map([flight.newest], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// What was on its way is answered: entries that stay keep the mark in their own rows. What an earlier flight

@@ -246,3 +246,56 @@ fn an_answer_to_an_operation_that_is_not_there_any_more_settles_nothing() {
     assert_eq!(report.accepted, 0);
     assert_eq!(dump(&db), before);
 }
+
+fn in_flight(db: &Db) -> Vec<i64> {
+    db.read(|read| {
+        let mut statement = read.conn.prepare("SELECT seq FROM flight ORDER BY seq")?;
+        let rows = statement.query_map([], |row| row.get(0))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    })
+    .unwrap()
+}
+
+#[test]
+fn what_is_answered_is_no_longer_in_flight_and_what_stays_keeps_the_mark() {
+    let mut db = device();
+    for id in ["a", "b", "c"] {
+        put(&mut db, id, r#"{"n":1}"#);
+    }
+    let (batch, flight) = send(&mut db, &[1, 2]);
+    assert_eq!(in_flight(&db), [1, 2]);
+    // The process may die here: what may have left is known all the same.
+    let sent = |db: &Db| -> Vec<bool> {
+        let entries = db.read(|read| read.entries(i64::MIN, 100)).unwrap();
+        entries.iter().map(|entry| entry.maybe_sent).collect()
+    };
+    assert_eq!(sent(&db), [true, true, false]);
+    let mut answer = all_taken(&batch, 1, false);
+    answer.results.truncate(1);
+    settle_with(&mut db, &flight, &answer);
+    assert_eq!(in_flight(&db), [] as [i64; 0]);
+    assert_eq!((seqs(&db), sent(&db)), (vec![2, 3], vec![true, false]));
+}
+
+#[test]
+fn an_entry_that_goes_on_under_a_fresh_id_has_certainly_not_left() {
+    let mut db = device();
+    db.write(|write| record::put(write, "set_log", "s", r#"{"workout_id":"w"}"#))
+        .unwrap();
+    let (batch, flight) = send(&mut db, &[1]);
+    let theirs = RemoteVersion {
+        body: Some(r#"{"workout_id":"w","n":9}"#.to_owned()),
+        version: 3,
+        device_id: "tablet".to_owned(),
+        ..RemoteVersion::default()
+    };
+    let met = PushAnswer {
+        results: vec![(batch.items[0].op, Outcome::Conflict(theirs))],
+        server_time: None,
+        epoch: Some("e1".to_owned()),
+    };
+    settle_with(&mut db, &flight, &met);
+    let entry = db.read(|read| read.entries(i64::MIN, 1)).unwrap().remove(0);
+    assert_ne!(entry.op, batch.items[0].op);
+    assert!(!entry.maybe_sent);
+}
