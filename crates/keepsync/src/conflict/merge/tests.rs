@@ -222,6 +222,40 @@ fn automatic_policies_come_to_the_same_in_any_order() {
 }
 
 #[test]
+fn merging_two_versions_is_commutative_and_merging_again_changes_nothing() {
+    for (policy, groups) in policies() {
+        // An addition that is met again without knowing that it was made would be made twice; the base tells.
+        let adds = std::iter::once(&policy)
+            .chain(groups.iter().map(|group| &group.policy))
+            .any(|policy| *policy == Policy::Counter);
+        for seed in 1..=150u64 {
+            let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+            let base = Sent::new(dice.body(), 100, "server");
+            let [a, b] = ["phone", "tablet"].map(|device| {
+                let ms = 101 + dice.roll(50) as i64;
+                base.edit(&policy, &groups, Some(dice.body()), ms, device)
+            });
+            let told = format!("seed {seed}: {policy:?} {a:#?} {b:#?}");
+            let merged = meet(&policy, &groups, &base, &a, &b);
+            let other_way = meet(&policy, &groups, &base, &b, &a);
+            assert_eq!(value(&merged), value(&other_way), "commutative, {told}");
+            let again = meet(&policy, &groups, &b, &merged, &b);
+            assert_eq!(
+                value(&again),
+                value(&merged),
+                "met again by what it was made on, {told}"
+            );
+            if !adds {
+                for one in [&a, &b] {
+                    let again = meet(&policy, &groups, &base, one, &merged);
+                    assert_eq!(value(&again), value(&merged), "brought again, {told}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn whether_a_record_is_there_does_not_depend_on_the_order() {
     for (policy, groups) in policies() {
         for seed in 1..=80u64 {
