@@ -13,7 +13,7 @@ use keepsync::{
     store::Watch,
 };
 use std::collections::BTreeMap;
-use support::app::{Passing, Watched, World, sync};
+use support::app::{Passing, Watched, World, ids, sync};
 
 const COLLECTIONS: usize = 10;
 const EACH: usize = 500;
@@ -33,7 +33,11 @@ async fn after_a_long_time_offline_the_queue_goes_out_by_priority_then_age_in_fe
     let registered = (0..COLLECTIONS).map(|n| Collection::new(name(n), Policy::Ask).priority(priority(n)));
     let collections = Collections::new(registered).unwrap();
     let watched = Watched::new(world.http(&world.server.url("")), |_| Passing::Well);
-    let store = world.device("ann", "phone", collections).by(&watched).open().await;
+    let store = world
+        .device("ann", "phone", collections.clone())
+        .by(&watched)
+        .open()
+        .await;
     // Written in turn, so that no order but the queue's own brings them together.
     let mut made = Vec::new();
     for n in 0..COLLECTIONS * EACH {
@@ -97,5 +101,10 @@ async fn after_a_long_time_offline_the_queue_goes_out_by_priority_then_age_in_fe
         order == expected.into_values().flatten().collect::<Vec<_>>(),
         "by priority, then by age"
     );
+    let tablet = world.device("ann", "tablet", collections).open().await;
+    assert_eq!(sync(&tablet).await.pulled, all);
+    for n in 0..COLLECTIONS {
+        assert_eq!(ids(&tablet, &name(n)).await.len(), EACH);
+    }
     world.server.stop().await;
 }
