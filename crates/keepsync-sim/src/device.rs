@@ -2,14 +2,13 @@
 //! store and its drain. A crash drops both and leaves the files as a killed process leaves them.
 
 use crate::{
+    app::{self, Judge},
     clock::{Clock, DeviceEnv},
     inspect::Inspector,
     rng::Rng,
 };
 use keepsync::{
     Db, OpenOptions, Place,
-    collection::{Collection, Collections, Direction, OnRejected, Sending},
-    conflict::Policy,
     drain::{Drain, schedule::Rules},
     env::Env,
     remote::Capabilities,
@@ -39,6 +38,14 @@ pub struct Device {
     pub account: usize,
     /// Whether there is a network.
     pub online: bool,
+    /// Until when what it sends does not arrive, in virtual milliseconds.
+    pub cut_out_until: u64,
+    /// Until when what is sent to it does not arrive.
+    pub cut_in_until: u64,
+    /// The version of the app that is installed.
+    pub version: u32,
+    /// What its app's resolver says.
+    pub(crate) judge: Judge,
     /// Whether the server takes its token.
     pub token_valid: bool,
     /// Grows whenever the app starts, ends, or changes accounts; answers to an earlier life are lost.
@@ -62,6 +69,8 @@ pub struct App {
     pub timer: (Option<u64>, u64),
     /// The number of the request that is open, and what it asks for.
     pub open_request: Option<(u64, &'static str)>,
+    /// Whether a connection to the server stands, as far as the device knows.
+    pub connected: bool,
     /// The file before pages that a power cut would lose.
     pub unsynced: Option<Image>,
     /// The attempts of all entries when the network went away.
@@ -103,31 +112,6 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// What the simulated app registers: every policy, both kinds of sessions, every direction.
-pub fn collections() -> keepsync::Result<Collections> {
-    Collections::new([
-        Collection::new("workout", Policy::Ask).priority(1),
-        Collection::new("set_log", Policy::ClientWins)
-            .child_of("workout", "workout_id")
-            .priority(2),
-        Collection::new("run", Policy::LastWriteWins).sending(Sending::OnComplete),
-        Collection::new("lap", Policy::LastWriteWins).child_of("run", "run_id"),
-        Collection::new("note", Policy::LastWriteWins).index("n"),
-        Collection::new("goal", Policy::Ask),
-        Collection::new("profile", Policy::ServerWins),
-        Collection::new("tag", Policy::ClientWins)
-            .priority(-1)
-            .on_rejected(OnRejected::ParkEntry),
-        Collection::new("mixed", Policy::LastWriteWins)
-            .group(["p"], Policy::ServerWins)
-            .group(["c", "d"], Policy::ClientWins),
-        Collection::new("stat", Policy::ClientWins)
-            .direction(Direction::PushOnly)
-            .priority(-5),
-        Collection::new("draft", Policy::ClientWins).direction(Direction::Local),
-    ])
-}
-
 impl Device {
     /// A device that has never run. `folder` must exist.
     pub fn new(
@@ -145,6 +129,10 @@ impl Device {
             env: Arc::new(DeviceEnv::new(clock, wall_offset_ms, random)),
             account: 0,
             online: true,
+            cut_out_until: 0,
+            cut_in_until: 0,
+            version: 1,
+            judge: Judge::default(),
             token_valid: true,
             life: 0,
             app: None,
@@ -171,7 +159,8 @@ impl Device {
     /// Starts the app for the account that is signed in.
     pub fn open(&mut self) -> Result<(), Broken> {
         self.life += 1;
-        let collections = collections()?;
+        let collections = app::collections(self.version)?;
+        let settings = app::settings(self.version, &self.settings);
         let rules = Rules::from(&collections);
         let env: Arc<dyn Env> = self.env.clone();
         let db = Db::open(OpenOptions {
@@ -179,21 +168,44 @@ impl Device {
             account: self.user().to_owned(),
             device_id: Some(self.id.clone()),
             collections,
-            settings: self.settings.clone(),
-            resolvers: keepsync::conflict::Resolvers::default(),
+            settings: settings.clone(),
+            resolvers: self.judge.resolvers(),
             env,
         })?;
         let inspect = Inspector::open(db.path().ok_or("no file")?)?;
         let throttled_until = inspect.throttled_until()?;
         self.app = Some(App {
-            drain: Drain::new(self.settings.clone(), rules, self.capabilities, throttled_until),
+            drain: Drain::new(settings, rules, self.capabilities, throttled_until),
             db,
             inspect,
             timer: (None, 0),
             open_request: None,
+            connected: false,
             unsynced: None,
             attempts_offline: None,
         });
+        Ok(())
+    }
+
+    /// Whether nothing goes from it to the server, or nothing from the server to it.
+    pub(crate) fn is_cut(&self, out: bool, now: u64) -> bool {
+        now < if out { self.cut_out_until } else { self.cut_in_until }
+    }
+
+    /// Its app's settings, as the version that is installed sets them.
+    pub(crate) fn settings(&self) -> Settings {
+        app::settings(self.version, &self.settings)
+    }
+
+    /// Wipes the account that is signed in: its file, and all that stands beside it.
+    pub(crate) fn wipe(&mut self) -> Result<(), Broken> {
+        let path = match &self.app {
+            Some(app) => app.db.path().ok_or("no file")?.to_owned(),
+            None => return Ok(()),
+        };
+        self.close();
+        // As a wipe does that is stopped right after its first step: the next opening goes on with it.
+        fs::rename(&path, beside(&path, ".wiped"))?;
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 use crate::rng::Rng;
 
 /// The mixture. Probabilities are per request unless said otherwise.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Faults {
     /// The request never arrives.
     pub lose_request: f64,
@@ -22,8 +22,21 @@ pub struct Faults {
     pub throttle: f64,
     /// Somebody else answers.
     pub portal: f64,
-    /// The token runs out.
+    /// The token runs out just before.
     pub token_expires: f64,
+    /// The answer breaks off in the middle.
+    pub truncate: f64,
+    /// The answer comes when the device has given the request up.
+    pub late_answer: f64,
+    /// The server ends in the middle of it, before it has committed or after, and starts anew.
+    pub restart_at_request: f64,
+    /// What is sent into a cut is gone for good (a half-open connection), and not sent again by the
+    /// network below when the cut is over.
+    pub half_open: f64,
+    /// Per question to the app's resolver: it fails.
+    pub resolver_fails: f64,
+    /// Per question to the app's resolver: it takes too long.
+    pub resolver_slow: f64,
     /// Some results are missing from the answer.
     pub partial: f64,
     /// Results come in another order.
@@ -44,6 +57,10 @@ pub struct Faults {
     pub unsynced_page: f64,
     /// Mean time between offline periods of a device; 0 for none.
     pub offline_every_ms: f64,
+    /// Mean time between cuts of a device from the server, in one direction or both; 0 for none.
+    pub cut_every_ms: f64,
+    /// Mean time between cuts of all devices from the server; 0 for none.
+    pub cut_all_every_ms: f64,
     /// Mean time between crashes of a device outside of steps; 0 for none.
     pub crash_every_ms: f64,
     /// Mean time between jumps of a device's wall clock; 0 for none.
@@ -52,13 +69,71 @@ pub struct Faults {
     pub bad_server_every_ms: f64,
     /// Mean time between restores of the server; 0 for none.
     pub restore_every_ms: f64,
+    /// Mean time between starts of the server anew; 0 for none.
+    pub restart_every_ms: f64,
     /// Mean time between changes of the account on a device; 0 for none.
     pub switch_every_ms: f64,
+    /// Mean time between installations of another version of the app; 0 for none.
+    pub upgrade_every_ms: f64,
+    /// Mean time between wipes of the account that is signed in; 0 for none.
+    pub wipe_every_ms: f64,
 }
+
+/// Takes a kind of fault out of a mixture.
+pub(crate) type Off = fn(&mut Faults);
+
+/// The kinds of faults by the names the command line knows them by.
+pub const KINDS: [(&str, Off); 34] = [
+    ("lose-request", |f| f.lose_request = 0.0),
+    ("lose-answer", |f| f.lose_answer = 0.0),
+    ("late-request", |f| f.late_request = 0.0),
+    ("late-answer", |f| f.late_answer = 0.0),
+    ("duplicate", |f| f.duplicate = 0.0),
+    ("slow", |f| f.slow = 0.0),
+    ("truncate", |f| f.truncate = 0.0),
+    ("server-error", |f| f.server_error = 0.0),
+    ("throttle", |f| f.throttle = 0.0),
+    ("portal", |f| f.portal = 0.0),
+    ("token-expires", |f| f.token_expires = 0.0),
+    ("partial", |f| f.partial = 0.0),
+    ("shuffle", |f| f.shuffle = 0.0),
+    ("try-later", |f| f.try_later = 0.0),
+    ("too-large", |f| f.most_items = 0),
+    ("crash-at-step", |f| f.crash_at_step = 0.0),
+    ("crash-at-request", |f| f.crash_at_request = 0.0),
+    ("act-at-step", |f| f.act_at_step = 0.0),
+    ("disk", |f| f.disk = 0.0),
+    ("unsynced", |f| f.unsynced_page = 0.0),
+    ("offline", |f| f.offline_every_ms = 0.0),
+    ("cut", |f| f.cut_every_ms = 0.0),
+    ("cut-all", |f| f.cut_all_every_ms = 0.0),
+    ("crash", |f| f.crash_every_ms = 0.0),
+    ("jump", |f| f.jump_every_ms = 0.0),
+    ("mood", |f| f.bad_server_every_ms = 0.0),
+    ("restore", |f| f.restore_every_ms = 0.0),
+    ("restart", |f| f.restart_every_ms = 0.0),
+    ("restart-at-request", |f| f.restart_at_request = 0.0),
+    ("switch", |f| f.switch_every_ms = 0.0),
+    ("upgrade", |f| f.upgrade_every_ms = 0.0),
+    ("wipe", |f| f.wipe_every_ms = 0.0),
+    ("resolver-fails", |f| f.resolver_fails = 0.0),
+    ("resolver-slow", |f| f.resolver_slow = 0.0),
+];
 
 const HOUR: f64 = 3_600_000.0;
 
 impl Faults {
+    /// The names of what can happen in it.
+    pub(crate) fn kinds(&self) -> Vec<&'static str> {
+        let is_on = |off: &Off| {
+            let mut without = self.clone();
+            off(&mut without);
+            without != *self
+        };
+        let on = KINDS.iter().filter(|(_, off)| is_on(off));
+        on.map(|(name, _)| *name).collect()
+    }
+
     /// The mixture of a seed.
     pub fn draw(rng: &mut Rng) -> Self {
         let mut some = |often: f64, most: f64| {
@@ -85,6 +160,11 @@ impl Faults {
             act_at_step: some(0.6, 0.06),
             disk: some(0.2, 0.05),
             unsynced_page: some(0.5, 0.5),
+            truncate: some(0.3, 0.3),
+            late_answer: some(0.3, 0.3),
+            restart_at_request: some(0.3, 0.05),
+            resolver_fails: some(0.4, 0.5),
+            resolver_slow: some(0.3, 0.3),
             ..Self::default()
         };
         faults.most_items = if rng.chance(0.2) {
@@ -103,6 +183,12 @@ impl Faults {
         faults.bad_server_every_ms = every(0.3, 1.0 * HOUR, 12.0 * HOUR);
         faults.restore_every_ms = every(0.3, 1.0 * HOUR, 12.0 * HOUR);
         faults.switch_every_ms = every(0.25, 2.0 * HOUR, 10.0 * HOUR);
+        faults.cut_every_ms = every(0.5, 0.05 * HOUR, 3.0 * HOUR);
+        faults.cut_all_every_ms = every(0.2, 0.5 * HOUR, 6.0 * HOUR);
+        faults.restart_every_ms = every(0.3, 0.5 * HOUR, 8.0 * HOUR);
+        faults.upgrade_every_ms = every(0.3, 1.0 * HOUR, 12.0 * HOUR);
+        faults.wipe_every_ms = every(0.08, 4.0 * HOUR, 24.0 * HOUR);
+        faults.half_open = if rng.chance(0.5) { 1.0 } else { 0.0 };
         faults
     }
 }

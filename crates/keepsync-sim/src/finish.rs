@@ -54,6 +54,7 @@ impl World {
         self.healed = true;
         self.faults = Faults::default();
         self.mood = Mood::Good;
+        self.server_down_until = 0;
         self.trace.line(
             self.clock.now(),
             format_args!("all faults stop; {} is signed in", ACCOUNTS[account]),
@@ -61,6 +62,7 @@ impl World {
         self.each(|world, at| {
             let device = &mut world.devices[at];
             device.token_valid = true;
+            (device.cut_out_until, device.cut_in_until) = (0, 0);
             if device.account != account {
                 device.close();
                 device.account = account;
@@ -77,7 +79,7 @@ impl World {
         self.each(|world, at| world.feed(at, vec![Event::Wake(Trigger::Foreground)]))
     }
 
-    fn status(&self, at: usize) -> Result<Option<Status>, Violation> {
+    pub(crate) fn status(&self, at: usize) -> Result<Option<Status>, Violation> {
         let Some(app) = &self.devices[at].app else {
             return Ok(None);
         };
@@ -219,7 +221,7 @@ impl World {
     }
 
     /// Everyone syncs, often enough for everyone to have seen everything.
-    fn settle_down(&mut self) -> Result<(), Violation> {
+    pub(crate) fn settle_down(&mut self) -> Result<(), Violation> {
         for _ in 0..2 {
             for at in 0..self.devices.len() {
                 self.feed(at, vec![Event::Wake(Trigger::User)])?;
@@ -229,7 +231,7 @@ impl World {
         self.each(|world, at| world.check_device(at, false))
     }
 
-    fn check_converged(&mut self, account: usize) -> Result<(), Violation> {
+    pub(crate) fn check_converged(&mut self, account: usize) -> Result<(), Violation> {
         let user = ACCOUNTS[account];
         self.each(|world, at| {
             let Some(app) = &world.devices[at].app else {
@@ -275,7 +277,7 @@ impl World {
     }
 
     /// A further sync is one request that brings nothing.
-    fn check_quiet(&mut self) -> Result<(), Violation> {
+    pub(crate) fn check_quiet(&mut self) -> Result<(), Violation> {
         for at in 0..self.devices.len() {
             self.reports[at] = None;
             self.feed(at, vec![Event::Wake(Trigger::User)])?;
@@ -294,7 +296,7 @@ impl World {
         Ok(())
     }
 
-    fn check_histories(&mut self, account: usize) -> Result<(), Violation> {
+    pub(crate) fn check_histories(&mut self, account: usize) -> Result<(), Violation> {
         let user = ACCOUNTS[account];
         let mut lost = HashSet::new();
         for device in &self.devices {

@@ -18,19 +18,26 @@
 //! [`oracle`] keeps its own notes of what the app was told. [`bug`] plants bugs, each of which must
 //! be caught.
 
+mod app;
 pub mod bug;
+pub mod chance;
 pub mod clock;
 pub mod device;
 pub mod faults;
 mod finish;
+mod happen;
 pub mod inspect;
+pub mod many;
 mod net;
 pub mod oracle;
+pub mod partition;
+pub mod plot;
 #[cfg(feature = "proxy")]
 pub mod proxy;
 pub mod rng;
 mod runner;
 pub mod server;
+pub mod shrink;
 pub mod story;
 pub mod trace;
 mod user;
@@ -38,5 +45,6 @@ mod world;
 
 pub use bug::Bug;
 pub use oracle::Violation;
+pub use plot::Plot;
 pub use story::{Outcome, run};
-pub use world::{Plot, Stats, World};
+pub use world::{Stats, World};

@@ -8,6 +8,7 @@ use crate::{
     world::{Happening, World},
 };
 use keepsync::{
+    conflict::{self, Unresolved, Verdict},
     drain::{Answer, Request},
     remote::{Accepted, Fault, Outcome, PushAnswer, TokenFault, wire},
 };
@@ -15,8 +16,23 @@ use keepsync_wire::{Branch, Operation, PullRequest, SyncRequest, SyncResponse, S
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// How long a runner waits for an answer.
-const DEADLINE_MS: u64 = 30_000;
+/// How long the real runner waits for the head of an answer: to connect in, and for the first bytes.
+pub(crate) const DEADLINE_MS: u64 = 30_000;
+
+/// How long the real runner tries to connect.
+const CONNECT_MS: u64 = 10_000;
+
+/// The real runner gives a large request a millisecond more for each so many bytes.
+const SLOWEST_UPLINK: u64 = 8;
+
+/// When TCP sends again what was not acknowledged, in milliseconds since it last did: twice the time each time.
+const RESEND_MS: u64 = 200;
+
+/// An answer that no cut between device and server can hold up.
+const NOT_FROM_AFAR: u32 = u32::MAX;
+
+/// The same for the first packet of a connection.
+const RECONNECT_MS: u64 = 1_000;
 
 /// A request on its way.
 #[derive(Debug, Clone)]
@@ -32,6 +48,10 @@ pub(crate) struct Envelope {
     renamed: HashMap<Uuid, Uuid>,
     /// Whether anyone still waits for the answer.
     awaited: bool,
+    /// The life of the server it was sent to; `None` if there was no connection yet.
+    server_life: Option<u64>,
+    /// How often the network below has sent it.
+    tries: u32,
 }
 
 /// What is in it.
@@ -41,18 +61,30 @@ enum Wire {
     Pull(PullRequest),
     Probe,
     Refresh,
-    /// Not on the wire at all: no collection of the simulator has a resolver.
-    Resolve,
+    /// Not on the wire at all: a question to the app's own resolver.
+    Resolve(Box<Unresolved>),
 }
 
 impl Wire {
+    /// Bytes of bodies on their way out.
+    fn size(&self) -> u64 {
+        match self {
+            Self::Push(request) => request
+                .items
+                .iter()
+                .map(|item| item.data.as_ref().map_or(0, |data| data.get().len() as u64))
+                .sum(),
+            _ => 0,
+        }
+    }
+
     fn kind(&self) -> &'static str {
         match self {
             Self::Push(_) => "push",
             Self::Pull(_) => "pull",
             Self::Probe => "probe",
             Self::Refresh => "refresh",
-            Self::Resolve => "resolve",
+            Self::Resolve(_) => "resolve",
         }
     }
 
@@ -62,7 +94,7 @@ impl Wire {
             Self::Pull(_) => Answer::Pulled(Err(fault)),
             Self::Probe => Answer::Probed(Err(fault)),
             Self::Refresh => Answer::Refreshed(Err(TokenFault::Offline)),
-            Self::Resolve => Answer::Resolved(Err("no resolver here".to_owned())),
+            Self::Resolve(_) => Answer::Resolved(Err("nobody was asked".to_owned())),
         }
     }
 }
@@ -87,12 +119,17 @@ impl World {
             Request::Pull(asked) => Wire::Pull(wire::pull_request(&asked)),
             Request::Probe => Wire::Probe,
             Request::Refresh => Wire::Refresh,
-            Request::Resolve(_) => Wire::Resolve,
+            Request::Resolve(asked) => Wire::Resolve(asked),
         };
         let now = self.clock.now();
+        if self.rng.chance(self.faults.token_expires) {
+            self.devices[at].token_valid = false;
+        }
         let device = &mut self.devices[at];
+        let mut connected = false;
         if let Some(app) = &mut device.app {
             app.open_request = Some((request, wire.kind()));
+            connected = app.connected;
         }
         let mut envelope = Envelope {
             device: at,
@@ -103,21 +140,29 @@ impl World {
             wire,
             renamed: HashMap::new(),
             awaited: true,
+            server_life: connected.then_some(self.server_life),
+            tries: 0,
         };
         let (online, kind) = (device.online, envelope.wire.kind());
         self.trace.line(
             now,
             format_args!("{at} sends {kind} {request}{}", shape(&envelope.wire)),
         );
+        if let Wire::Resolve(asked) = &envelope.wire {
+            let (answer, delay) = self.consult(at, asked);
+            self.answer_here(&envelope, answer, delay);
+            return Ok(());
+        }
         if !online {
             let delay = self.rng.between(1, 200);
-            self.answer_later(&envelope, envelope.wire.failed(Fault::Offline), delay);
+            self.answer_here(&envelope, envelope.wire.failed(Fault::Offline), delay);
             return Ok(());
         }
         if self.bug == Some(Bug::NewIdsOnRetry) {
             self.rename(&mut envelope);
         }
-        let trip = self.rng.between(5, 300);
+        self.give_up_later(&envelope, connected);
+        let trip = self.rng.between(self.delays.0, self.delays.1);
         let faults = &self.faults;
         if self.rng.chance(faults.portal) {
             self.stats.faults += 1;
@@ -126,13 +171,11 @@ impl World {
             } else {
                 Fault::Unrecognised { status: 200 }
             };
-            self.answer_later(&envelope, envelope.wire.failed(fault), trip);
+            self.answer_here(&envelope, envelope.wire.failed(fault), trip);
         } else if self.rng.chance(faults.lose_request) {
             self.stats.faults += 1;
-            self.time_out(&envelope);
         } else if self.rng.chance(faults.late_request) {
             self.stats.faults += 1;
-            self.time_out(&envelope);
             envelope.awaited = false;
             let delay = self.rng.between(DEADLINE_MS, 3 * 3_600_000);
             self.later(delay, Happening::Arrive(Box::new(envelope)));
@@ -151,6 +194,33 @@ impl World {
         Ok(())
     }
 
+    /// The app's resolver decides, on the device, in its own time.
+    fn consult(&mut self, at: usize, asked: &Unresolved) -> (Answer, u64) {
+        let patience = self.devices[at].settings().resolver_ms;
+        if self.rng.chance(self.faults.resolver_slow) {
+            self.stats.faults += 1;
+            return (Answer::Resolved(Err("the resolver took too long".to_owned())), patience);
+        }
+        let says = if self.rng.chance(self.faults.resolver_fails) {
+            self.stats.faults += 1;
+            Err("the resolver does not know".to_owned())
+        } else {
+            Ok(match self.rng.below(5) {
+                0 | 1 => Verdict::KeepLocal,
+                2 => Verdict::KeepRemote,
+                3 => Verdict::Ask,
+                _ => match asked.conflict.local.clone().or(asked.conflict.remote.clone()) {
+                    Some(body) => Verdict::Merge(body),
+                    None => Verdict::KeepLocal,
+                },
+            })
+        };
+        let judge = &self.devices[at].judge;
+        judge.says(says);
+        let answer = conflict::consult(&judge.resolvers(), asked);
+        (Answer::Resolved(answer), self.rng.between(1, patience - 1))
+    }
+
     /// Planted bug: an operation that has been sent before goes under another id.
     fn rename(&mut self, envelope: &mut Envelope) {
         let Wire::Push(request) = &mut envelope.wire else {
@@ -167,15 +237,42 @@ impl World {
         }
     }
 
-    fn time_out(&mut self, envelope: &Envelope) {
-        let answer = match &envelope.wire {
-            Wire::Push(request) if self.bug == Some(Bug::SettlesOnTimeout) => Answer::Pushed(Ok(invented(request))),
-            wire => wire.failed(Fault::Timeout),
+    /// The runner's deadlines: to connect in, and for the first bytes of an answer.
+    fn give_up_later(&mut self, envelope: &Envelope, connected: bool) {
+        let mut give_up = |delay: u64, connecting: bool| {
+            let answer = match &envelope.wire {
+                Wire::Push(request) if self.bug == Some(Bug::SettlesOnTimeout) => Answer::Pushed(Ok(invented(request))),
+                wire => wire.failed(Fault::Timeout),
+            };
+            self.later(
+                delay,
+                Happening::GiveUp {
+                    device: envelope.device,
+                    life: envelope.life,
+                    request: envelope.request,
+                    kind: envelope.wire.kind(),
+                    answer: Box::new(answer),
+                    connecting,
+                },
+            );
         };
-        self.answer_later(envelope, answer, DEADLINE_MS);
+        if !connected {
+            give_up(CONNECT_MS, true);
+        }
+        give_up(DEADLINE_MS + envelope.wire.size() / SLOWEST_UPLINK, false);
     }
 
+    /// The server's answer sets out.
     fn answer_later(&mut self, envelope: &Envelope, answer: Answer, delay: u64) {
+        self.answer_by(envelope, answer, delay, 0);
+    }
+
+    /// The device itself answers, or somebody beside it.
+    fn answer_here(&mut self, envelope: &Envelope, answer: Answer, delay: u64) {
+        self.answer_by(envelope, answer, delay, NOT_FROM_AFAR);
+    }
+
+    fn answer_by(&mut self, envelope: &Envelope, answer: Answer, delay: u64, tries: u32) {
         if envelope.awaited {
             self.later(
                 delay,
@@ -185,14 +282,84 @@ impl World {
                     request: envelope.request,
                     kind: envelope.wire.kind(),
                     answer: Box::new(answer),
+                    tries,
                 },
             );
         }
     }
 
+    /// An answer comes to a device, if the network lets it.
+    pub(crate) fn come_in(
+        &mut self,
+        at: usize,
+        life: u64,
+        request: u64,
+        kind: &'static str,
+        answer: Box<Answer>,
+        tries: u32,
+    ) -> Result<(), Violation> {
+        let from_afar = tries != NOT_FROM_AFAR && self.devices[at].online;
+        if from_afar && self.devices[at].is_cut(false, self.clock.now()) {
+            if self.faults.half_open == 0.0 && tries < 8 {
+                self.later(
+                    RESEND_MS << tries,
+                    Happening::Answer {
+                        device: at,
+                        life,
+                        request,
+                        kind,
+                        answer,
+                        tries: tries + 1,
+                    },
+                );
+            }
+            return Ok(());
+        }
+        let device = &mut self.devices[at];
+        if let Some(app) = &mut device.app
+            && app.open_request.is_some_and(|(open, _)| open == request)
+            && device.life == life
+        {
+            app.connected = from_afar && !is_broken(&answer);
+        }
+        self.deliver(at, life, request, kind, *answer)
+    }
+
     /// A request arrives at the server.
-    pub(crate) fn arrive(&mut self, envelope: Envelope) -> Result<(), Violation> {
+    pub(crate) fn arrive(&mut self, mut envelope: Envelope) -> Result<(), Violation> {
+        let now = self.clock.now();
+        let at = envelope.device;
+        let fresh = envelope.server_life.is_none();
+        let cut = self.devices[at].is_cut(true, now) || (fresh && self.devices[at].is_cut(false, now));
+        if envelope.awaited && cut {
+            // What opens a connection is sent again in any case.
+            if (fresh || self.faults.half_open == 0.0) && envelope.tries < 8 {
+                let after = (if fresh { RECONNECT_MS } else { RESEND_MS }) << envelope.tries;
+                envelope.tries += 1;
+                self.later(after, Happening::Arrive(Box::new(envelope)));
+            }
+            return Ok(());
+        }
+        if now < self.server_down_until {
+            self.answer_later(&envelope, envelope.wire.failed(Fault::Offline), 5);
+            return Ok(());
+        }
+        if envelope.server_life.is_some_and(|life| life != self.server_life) {
+            self.answer_later(&envelope, envelope.wire.failed(Fault::Timeout), 5);
+            return Ok(());
+        }
+        if let Some(app) = &mut self.devices[at].app
+            && app.open_request.is_some_and(|(open, _)| open == envelope.request)
+        {
+            app.connected = true;
+        }
         let before_work = self.rng.chance(0.5);
+        let restarts = self.rng.chance(self.faults.restart_at_request);
+        if restarts && before_work {
+            self.restart();
+            self.answer_later(&envelope, envelope.wire.failed(Fault::Timeout), 5);
+            return Ok(());
+        }
         let fails = self.rng.chance(self.faults.server_error);
         let answer = if self.mood == Mood::Down || (fails && before_work) {
             self.stats.faults += 1;
@@ -210,15 +377,33 @@ impl World {
                 answer
             }
         };
-        if self.rng.chance(self.faults.lose_answer) {
-            self.stats.faults += 1;
-            self.time_out(&envelope);
+        if restarts {
+            self.restart();
+            self.answer_later(&envelope, envelope.wire.failed(Fault::Timeout), 5);
             return Ok(());
         }
-        let delay = if self.rng.chance(self.faults.slow) {
+        if self.rng.chance(self.faults.lose_answer) {
+            self.stats.faults += 1;
+            return Ok(());
+        }
+        let answer = if self.rng.chance(self.faults.truncate) {
+            self.stats.faults += 1;
+            // Bytes are missing: the connection broke off, or somebody in between closed it in good order.
+            let broke_off = self.rng.chance(0.7);
+            let unreadable = Fault::Unrecognised { status: 200 };
+            envelope
+                .wire
+                .failed(if broke_off { Fault::Timeout } else { unreadable })
+        } else {
+            answer
+        };
+        let delay = if self.rng.chance(self.faults.late_answer) {
+            self.stats.faults += 1;
+            self.rng.between(DEADLINE_MS, 4 * DEADLINE_MS)
+        } else if self.rng.chance(self.faults.slow) {
             self.rng.between(1_000, DEADLINE_MS - 2_000)
         } else {
-            self.rng.between(5, 300)
+            self.rng.between(self.delays.0, self.delays.1)
         };
         self.answer_later(&envelope, answer, delay);
         Ok(())
@@ -231,7 +416,7 @@ impl World {
         Ok(match &envelope.wire {
             Wire::Probe => Answer::Probed(Ok(())),
             Wire::Refresh => Answer::Refreshed(self.refresh(envelope.device)),
-            Wire::Resolve => envelope.wire.failed(Fault::Offline),
+            Wire::Resolve(_) => envelope.wire.failed(Fault::Offline),
             Wire::Pull(request) => match self.server.pull(envelope.user, request, self.clock.true_wall_ms()) {
                 Some(mut response) => {
                     if self.bug == Some(Bug::IgnoresBranch) {
@@ -377,6 +562,17 @@ impl World {
             None => Ok(()),
         }
     }
+}
+
+/// Whether the connection it would have come over is gone.
+fn is_broken(answer: &Answer) -> bool {
+    matches!(
+        answer,
+        Answer::Pushed(Err(Fault::Timeout | Fault::Offline))
+            | Answer::Pulled(Err(Fault::Timeout | Fault::Offline))
+            | Answer::Probed(Err(_))
+            | Answer::Refreshed(Err(TokenFault::Offline))
+    )
 }
 
 fn error(op_id: Uuid, entity_id: String, code: &str) -> SyncResult {

@@ -6,6 +6,8 @@
 //! another account.
 
 use crate::{
+    app::MERGED,
+    chance::Act,
     inspect::{EntryRow, Inspector, RecordRow},
     server::{Account, Applied, Key},
 };
@@ -87,10 +89,16 @@ pub struct Oracle {
     unexplained: Vec<(String, Key, Option<String>, String)>,
     /// How many times the server's data began another life.
     pub restores: u32,
+    /// The acts of users that took place.
+    pub acts: BTreeSet<Act>,
+    /// Markers that stood in the history of a device that was wiped.
+    wiped: HashSet<String>,
 }
 
-/// In this collection bodies are merged from two, so a marker can travel with another write.
-const MERGED: &str = "mixed";
+/// Whether bodies are merged from two there, so that a marker can travel with another write.
+fn is_merged(collection: &str) -> bool {
+    MERGED.contains(&collection)
+}
 
 /// The marker in a body.
 pub fn marker(body: &str) -> Option<&str> {
@@ -164,6 +172,15 @@ impl Oracle {
         false
     }
 
+    /// A user wiped his account on a device, and agreed to lose what had not arrived.
+    pub fn wiped(&mut self, user: &str, device: usize, file: &Inspector) -> Result<(), Violation> {
+        for (_, _, body) in file.history()? {
+            self.wiped.extend(body.as_deref().and_then(marker).map(str::to_owned));
+        }
+        self.latest.retain(|(owner, at, _), _| owner != user || *at != device);
+        Ok(())
+    }
+
     /// The server's data began another life: what it shows is read again from the start.
     pub fn server_restored(&mut self) {
         self.servers.clear();
@@ -195,7 +212,7 @@ impl Oracle {
         {
             return broken("mine only", format!("the server took {new} for {user}"));
         }
-        let merged = key.0 == MERGED;
+        let merged = is_merged(&key.0);
         let seen = self.servers.entry(user.to_owned()).or_default();
         if applied.operation == Operation::Delete {
             seen.deleted.insert(key.clone());
@@ -403,7 +420,7 @@ impl Oracle {
     /// The status of overwritten versions, once all histories can be read.
     pub fn check_overwritten(&self, user: &str, histories: &HashSet<String>) -> Result<(), Violation> {
         for (owner, key, winner, loser) in &self.unexplained {
-            if owner == user && !histories.contains(loser) {
+            if owner == user && !histories.contains(loser) && !self.wiped.contains(loser) {
                 let winner = winner.as_deref().unwrap_or("a delete");
                 return broken(
                     "nothing silently overwritten",

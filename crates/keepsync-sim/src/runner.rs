@@ -5,6 +5,7 @@
 
 use crate::{
     bug::Bug,
+    chance::{Area, Series},
     oracle::{Violation, broken},
     world::{Happening, World},
 };
@@ -41,6 +42,7 @@ impl World {
                             request,
                             kind,
                             answer,
+                            tries: 0,
                         },
                     );
                     return Ok(());
@@ -48,17 +50,24 @@ impl World {
             }
         }
         // The network went away while the answer was on its way.
-        let answer = if device.online { answer } else { cut_off(kind) };
+        let answer = if device.online || kind == "resolve" {
+            answer
+        } else {
+            cut_off(kind)
+        };
+        if app.open_request.is_some_and(|(open, _)| open == request) {
+            app.open_request = None;
+        }
         self.trace.line(
             self.clock.now(),
             format_args!("{at} receives {kind} {request}: {}", gist(&answer)),
         );
-        if self.rng.chance(self.faults.crash_at_request) {
+        if self.chance.of(Area::Steps, at).chance(self.faults.crash_at_request) {
             return self.crash(at);
         }
         let answer = match answer {
             Answer::Pulled(Ok(mut page)) => {
-                if self.bug == Some(Bug::CursorWithoutPage) && self.rng.chance(0.2) {
+                if self.bug == Some(Bug::CursorWithoutPage) && self.chance.of(Area::Steps, at).chance(0.2) {
                     page.changes.pop();
                 }
                 Answer::Pulled(Ok(page))
@@ -72,7 +81,7 @@ impl World {
     pub(crate) fn feed(&mut self, at: usize, events: Vec<Event>) -> Result<(), Violation> {
         let mut events = VecDeque::from(events);
         while let Some(event) = events.pop_front() {
-            let unit = self.rng.unit();
+            let unit = self.chance.of(Area::Steps, at).unit();
             let Some(app) = &mut self.devices[at].app else {
                 return Ok(());
             };
@@ -83,7 +92,7 @@ impl World {
                         self.step(at, step, &mut events)?;
                     }
                     Instruction::Request { request, what } => {
-                        if self.rng.chance(self.faults.crash_at_request) {
+                        if self.chance.of(Area::Steps, at).chance(self.faults.crash_at_request) {
                             return self.crash(at);
                         }
                         self.send(at, request, what)?;
@@ -92,6 +101,7 @@ impl World {
                     Instruction::Abandon => {
                         if let Some(app) = &mut self.devices[at].app {
                             app.open_request = None;
+                            app.connected = false;
                         }
                     }
                     Instruction::Finished(report) => {
@@ -105,11 +115,24 @@ impl World {
                 }
             }
         }
+        self.check_awake(at)
+    }
+
+    /// Liveness, at every step: a drain that is busy waits for something that will come. (A request that is
+    /// open is given up at its deadline, so no pass stands still for longer than that and a tick.)
+    fn check_awake(&self, at: usize) -> Result<(), Violation> {
+        let asleep = |app: &crate::device::App| app.drain.is_busy() && app.open_request.is_none();
+        if self.devices[at].app.as_ref().is_some_and(asleep) {
+            return broken(
+                "never stuck",
+                format!("device {at}: its drain is busy, and nothing that it waits for is under way"),
+            );
+        }
         Ok(())
     }
 
     fn set_timer(&mut self, at: usize, tick: Option<u64>, now_tick: u64) {
-        if self.bug == Some(Bug::DropsTimers) && self.rng.chance(0.97) {
+        if self.bug == Some(Bug::DropsTimers) && self.chance.of(Area::Steps, at).chance(0.97) {
             return;
         }
         let due = tick.map(|tick| self.clock.now() + tick.saturating_sub(now_tick));
@@ -137,22 +160,26 @@ impl World {
     /// One storage step, with what may come before and after it.
     fn step(&mut self, at: usize, step: Step, events: &mut VecDeque<Event>) -> Result<(), Violation> {
         self.stats.steps += 1;
-        if self.rng.chance(self.faults.crash_at_step) {
+        if self.chance.of(Area::Steps, at).chance(self.faults.crash_at_step) {
             return self.crash(at);
         }
-        if self.rng.chance(self.faults.act_at_step) && !self.healed {
-            events.extend(self.act(at)?);
+        if self.chance.of(Area::Steps, at).chance(self.faults.act_at_step) && !self.healed {
+            events.extend(self.act(at, Series::Between)?);
         }
-        if self.rng.chance(self.faults.disk) {
+        if self.chance.of(Area::Steps, at).chance(self.faults.disk) {
             self.stats.faults += 1;
-            let code = if self.rng.chance(0.5) { "storage_full" } else { "locked" };
+            let code = if self.chance.of(Area::Steps, at).chance(0.5) {
+                "storage_full"
+            } else {
+                "locked"
+            };
             self.trace
                 .line(self.clock.now(), format_args!("{at} fails at {}: {code}", name(&step)));
             events.push_back(Event::Stepped(StepDone::Failed { code }));
             return Ok(());
         }
         let page = matches!(step, Step::ApplyPage(_));
-        if page && self.rng.chance(self.faults.unsynced_page) {
+        if page && self.chance.of(Area::Steps, at).chance(self.faults.unsynced_page) {
             self.remember_image(at)?;
         }
         let line = name(&step);
@@ -181,13 +208,13 @@ impl World {
             app.attempts_offline = Some(attempts);
         }
         events.push_back(Event::Stepped(done));
-        if self.rng.chance(0.03) {
+        if self.chance.of(Area::Steps, at).chance(self.checked) {
             self.check_device(at, false)?;
         }
-        if self.rng.chance(self.faults.act_at_step) && !self.healed {
-            events.extend(self.act(at)?);
+        if self.chance.of(Area::Steps, at).chance(self.faults.act_at_step) && !self.healed {
+            events.extend(self.act(at, Series::Between)?);
         }
-        if self.rng.chance(self.faults.crash_at_step) {
+        if self.chance.of(Area::Steps, at).chance(self.faults.crash_at_step) {
             return self.crash(at);
         }
         Ok(())
@@ -207,7 +234,7 @@ impl World {
         self.oracle
             .check_kept(device.user(), at, &app.inspect, false)
             .map_err(named)?;
-        if reopened && self.rng.chance(0.1) && !app.inspect.is_sound()? {
+        if reopened && self.chance.of(Area::Steps, at).chance(0.1) && !app.inspect.is_sound()? {
             return broken("kept", format!("device {at}: SQLite finds the file damaged"));
         }
         Ok(())

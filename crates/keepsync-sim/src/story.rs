@@ -1,11 +1,14 @@
 //! Runs the story of one seed, in a folder of its own that is gone afterwards.
 
 use crate::{
+    chance::Act,
     device::Broken,
     oracle::Violation,
-    world::{Plot, Stats, World},
+    plot::Plot,
+    world::{Stats, World},
 };
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -24,6 +27,12 @@ pub struct Outcome {
     pub violation: Option<Violation>,
     /// Its last lines.
     pub last: Vec<String>,
+    /// The acts of its users.
+    pub acts: BTreeSet<Act>,
+    /// What its faults are made of, by the names of [`KINDS`](crate::faults::KINDS).
+    pub kinds: Vec<&'static str>,
+    /// Where it broke off, in virtual milliseconds.
+    pub end: u64,
 }
 
 /// Runs a story. `print` writes its trace out.
@@ -35,6 +44,9 @@ pub fn run(seed: u64, plot: Plot, print: bool) -> Result<Outcome, Broken> {
     let mut world = World::new(seed, &folder.0, plot, print)?;
     let violation = world.run().err();
     Ok(Outcome {
+        acts: std::mem::take(&mut world.oracle.acts),
+        kinds: world.kinds().to_vec(),
+        end: world.clock.now(),
         seed,
         hash: world.trace().hash(),
         stats: world.stats(),
@@ -45,10 +57,10 @@ pub fn run(seed: u64, plot: Plot, print: bool) -> Result<Outcome, Broken> {
 
 /// A folder that goes with its value. In memory where the system has a place for that: the files are
 /// real, only the disk is not waited for.
-struct Folder(PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    fn new() -> std::io::Result<Self> {
+    pub(crate) fn new() -> std::io::Result<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let memory = Path::new("/dev/shm");
         let base = if memory.is_dir() {

@@ -101,6 +101,17 @@ impl Hands<'_> {
         self.put_to(collection, &id)
     }
 
+    /// A note of something that just happened, to a record of one's own or to one that all have.
+    pub(crate) fn jot(&mut self) -> Done {
+        let collection = *self.rng.pick(&["note", "tag", "profile", "mixed"]).unwrap_or(&"note");
+        let id = if self.rng.chance(0.8) {
+            format!("d{}-{}", self.device.index, self.rng.below(30))
+        } else {
+            format!("x{}", self.rng.below(10))
+        };
+        self.put_to(collection, &id)
+    }
+
     fn put_to(&mut self, collection: &str, id: &str) -> Done {
         let marker = self.fresh();
         let body = self.body(&marker);

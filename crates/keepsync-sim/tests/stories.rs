@@ -39,7 +39,7 @@ fn every_planted_bug_is_caught() {
                 bug: Some(planted),
                 ..Plot::default()
             };
-            run(seed, plot, false).unwrap().violation.is_some()
+            run(seed, plot.clone(), false).unwrap().violation.is_some()
         })
     };
     for (planted, name) in bug::ALL {
