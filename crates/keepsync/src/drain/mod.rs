@@ -20,6 +20,7 @@
 //! | what | costs the entries | what follows |
 //! |---|---|---|
 //! | no network, captive portal, a timeout whose probe fails | nothing | `offline`; a probe on an interval, on every hint and tap; the first answer starts a pass |
+//! | no answer for one probe interval | nothing | a probe; if it answers, the same once more at once, if not, `offline` |
 //! | a timeout although the probe answers | an attempt each | smaller batches, the entries' schedule |
 //! | "not so fast" | nothing | nothing is sent before `Retry-After`, whoever taps |
 //! | the token is refused | nothing | one refresh; if that does not help, `needs sign-in` |

@@ -53,12 +53,14 @@ pub enum Step {
 }
 
 /// Which entries are let go before their time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Release {
     /// All that wait: the user tapped.
     Waiting,
     /// Those whose schedule is used up: the network or the app came back.
     Exhausted,
+    /// These (by their places in the queue), whose last request was not answered: the network is back.
+    Unanswered(Vec<i64>),
 }
 
 /// What the end of a pass writes.
@@ -139,7 +141,7 @@ fn run(db: &mut Db, step: &Step) -> Result<(StepDone, Changes)> {
     let unchanged = |done| Ok((done, Changes::default()));
     match step {
         Step::Release(release) => {
-            let ((), changes) = db.write(|write| let_go(write, *release))?;
+            let ((), changes) = db.write(|write| let_go(write, release))?;
             Ok((StepDone::Done, changes))
         }
         Step::PreparePull { limit } => unchanged(StepDone::PullPrepared(db.read(|read| pull::prepare(read, *limit))?)),
@@ -192,8 +194,18 @@ fn run(db: &mut Db, step: &Step) -> Result<(StepDone, Changes)> {
     }
 }
 
-fn let_go(write: &mut Write<'_>, release: Release) -> Result<()> {
+fn let_go(write: &mut Write<'_>, release: &Release) -> Result<()> {
     let from = match release {
+        Release::Unanswered(seqs) => {
+            for seq in seqs {
+                let freed = write
+                    .conn
+                    .prepare_cached("UPDATE entry SET next_tick = 0 WHERE seq = ?1 AND state = 0 AND next_tick > 0")?
+                    .execute([seq])?;
+                write.changes.queue |= freed > 0;
+            }
+            return Ok(());
+        }
         Release::Waiting => 1,
         Release::Exhausted => i64::MAX,
     };

@@ -77,7 +77,11 @@ impl Drainer {
                             done => events.push_back(Event::Stepped(done)),
                         },
                         Instruction::Request { request, what } => open = Some(self.ask(request, what, used.clone())),
-                        Instruction::Abandon => open = None,
+                        Instruction::Abandon => {
+                            open = None;
+                            // Nothing was heard on its connection, or it is cut in the middle: not used again.
+                            self.remote.network_changed();
+                        }
                         Instruction::Timer(at) => timer = at,
                         Instruction::Finished(report) => {
                             // A pass that only sent what was just written is not what was asked for.

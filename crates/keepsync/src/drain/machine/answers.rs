@@ -15,6 +15,9 @@ impl Drain {
             (Asking::Pull, Answer::Pulled(Ok(page))) => {
                 self.link = Link::Online;
                 self.pull_backoff.reset();
+                if let Some(pass) = &mut self.pass {
+                    pass.silences = 0;
+                }
                 self.step(Step::ApplyPage(page), Storing::ApplyPage, out);
             }
             (Asking::Pull, Answer::Pulled(Err(fault))) => self.fault(Half::Pull, None, &fault, at, out),
@@ -23,6 +26,7 @@ impl Drain {
                 self.push_backoff.reset();
                 if let Some(pass) = &mut self.pass {
                     pass.timeouts = 0;
+                    pass.silences = 0;
                     pass.server_failures = 0;
                 }
                 self.step(
@@ -37,15 +41,16 @@ impl Drain {
             (Asking::Push(flight), Answer::Pushed(Err(fault))) => self.fault(Half::Push, Some(flight), &fault, at, out),
             (Asking::Probe(trigger), Answer::Probed(Ok(()))) => {
                 self.link = Link::Online;
-                // It is known by this answer that the network is back.
+                // It is known by this answer that the network is back: what was not answered goes again.
+                let unanswered = std::mem::take(&mut self.unanswered);
                 let trigger = match trigger {
                     Trigger::Timer | Trigger::Confirm => Trigger::NetworkBack,
                     other => other,
                 };
-                self.release_or_begin(trigger, at, out);
+                self.release_or_begin(trigger, unanswered, at, out);
             }
             (Asking::Probe(trigger), Answer::Probed(Err(_))) => {
-                self.go_offline(at);
+                self.still_offline(at);
                 let offline = HalfResult::Failed("offline");
                 let report = Report {
                     trigger: Some(trigger),
@@ -60,7 +65,18 @@ impl Drain {
                 self.link = Link::Online;
                 self.slow_request(half, flight, at, out);
             }
-            (Asking::ProbeAfterTimeout(half, _), Answer::Probed(Err(_))) => self.lost_network(half, at, out),
+            (Asking::ProbeAfterTimeout(half, _), Answer::Probed(Err(_))) => {
+                self.still_offline(at);
+                self.end_pass(half, "offline", at, out);
+            }
+            (Asking::ProbeAfterSilence(half), Answer::Probed(Ok(()))) => {
+                self.link = Link::Online;
+                self.ask_again(half, at, out);
+            }
+            (Asking::ProbeAfterSilence(half), Answer::Probed(Err(_))) => {
+                self.still_offline(at);
+                self.end_pass(half, "offline", at, out);
+            }
             (Asking::Refresh(half), Answer::Refreshed(result)) => self.refreshed(half, result, at, out),
             (Asking::Resolve(asked), Answer::Resolved(answer)) => {
                 self.step(Step::Resolve { asked, answer }, Storing::Resolve, out);
@@ -73,6 +89,14 @@ impl Drain {
     pub(super) fn go_offline(&mut self, at: At) {
         self.link = Link::Offline;
         self.probe_at = Some(at.now.tick_ms + self.settings.probe_interval_ms);
+    }
+
+    /// A probe failed. The next follows one interval after it was sent, so that one that was itself lost does
+    /// not make the wait longer.
+    pub(super) fn still_offline(&mut self, at: At) {
+        self.go_offline(at);
+        let next = self.silence.asked_at.saturating_add(self.settings.probe_interval_ms);
+        self.probe_at = Some(next.max(at.now.tick_ms));
     }
 
     pub(super) fn lost_network(&mut self, half: Half, at: At, out: &mut Vec<Instruction>) {
@@ -104,7 +128,7 @@ impl Drain {
         let code = fault.code();
         match fault {
             Fault::Offline => self.lost_network(half, at, out),
-            Fault::Timeout => self.ask(Request::Probe, Asking::ProbeAfterTimeout(half, flight), out),
+            Fault::Timeout => self.ask(Request::Probe, Asking::ProbeAfterTimeout(half, flight), at, out),
             Fault::Throttled { after_ms } => {
                 let wait = after_ms
                     .unwrap_or(self.settings.throttle_default_ms)
@@ -190,6 +214,7 @@ impl Drain {
                     self.half_failed(half, "timeout");
                 }
                 let seqs: Vec<i64> = flight.items.iter().map(|(seq, _)| *seq).collect();
+                self.unanswered.extend(&seqs);
                 self.step(Step::Postpone(flight), Storing::Postpone(seqs), out);
             }
             None => {
@@ -205,7 +230,7 @@ impl Drain {
         match &mut self.pass {
             Some(pass) if !pass.refreshed => {
                 pass.refreshed = true;
-                self.ask(Request::Refresh, Asking::Refresh(half), out);
+                self.ask(Request::Refresh, Asking::Refresh(half), at, out);
             }
             _ => {
                 self.sign_in_needed = true;

@@ -8,10 +8,12 @@
 mod answers;
 mod pass;
 mod patience;
+mod silence;
 mod wake;
 
 use pass::Pass;
 use patience::Patience;
+use silence::Silence;
 
 use super::{
     Backoff, Cancelled, Half, HalfResult, Report, Snapshot, Trigger,
@@ -144,6 +146,8 @@ enum Asking {
     Probe(Trigger),
     /// After a timeout: was it the network, or the request?
     ProbeAfterTimeout(Half, Option<Flight>),
+    /// A request was given up because nothing was heard of it: is the backend there?
+    ProbeAfterSilence(Half),
     Refresh(Half),
     /// The app's resolver.
     Resolve(Box<Unresolved>),
@@ -185,6 +189,10 @@ pub struct Drain {
     joined: Option<Trigger>,
     last_synced_at: Option<i64>,
     first_sync: Patience,
+    silence: Silence,
+    /// Entries that were put off because their request was not answered, until a probe tells that the network
+    /// is back.
+    unanswered: Vec<i64>,
 }
 
 impl Drain {
@@ -219,6 +227,8 @@ impl Drain {
             joined: None,
             last_synced_at: None,
             first_sync: Patience::new(settings.first_sync_limit_ms),
+            silence: Silence::default(),
+            unanswered: Vec::new(),
             settings,
         }
     }

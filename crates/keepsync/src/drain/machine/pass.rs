@@ -29,6 +29,10 @@ pub(super) struct Pass {
     pub(super) refreshed: bool,
     pub(super) pulled_again: bool,
     pub(super) timeouts: u32,
+    /// Requests that were given up without an answer, in a row, although the backend was there.
+    pub(super) silences: u32,
+    /// What is let go after what is being let go.
+    pub(super) release_too: Option<Release>,
     pub(super) server_failures: u32,
     pub(super) done: u64,
     pub(super) total: u64,
@@ -43,8 +47,10 @@ impl Drain {
         out.push(Instruction::Step(step));
     }
 
-    pub(super) fn ask(&mut self, what: Request, asking: Asking, out: &mut Vec<Instruction>) {
+    pub(super) fn ask(&mut self, what: Request, asking: Asking, at: At, out: &mut Vec<Instruction>) {
         self.requests += 1;
+        let silences = self.pass.as_ref().map_or(0, |pass| pass.silences);
+        self.silence = Silence::begins(&what, silences, &self.settings, at.now.tick_ms);
         if let (Some(pass), Request::Pull(_) | Request::Push(_)) = (&mut self.pass, &what) {
             pass.report.requests += 1;
         }
@@ -55,9 +61,9 @@ impl Drain {
         });
     }
 
-    pub(super) fn probe(&mut self, trigger: Trigger, out: &mut Vec<Instruction>) {
+    pub(super) fn probe(&mut self, trigger: Trigger, at: At, out: &mut Vec<Instruction>) {
         self.probe_at = None;
-        self.ask(Request::Probe, Asking::Probe(trigger), out);
+        self.ask(Request::Probe, Asking::Probe(trigger), at, out);
     }
 
     pub(super) fn next_half(&mut self, at: At, out: &mut Vec<Instruction>) {
@@ -89,7 +95,7 @@ impl Drain {
 
     /// Asks for the first conflict that was not asked for too often in this pass: whoever writes to it
     /// while the resolver thinks makes it think again, but not for ever.
-    fn consult(&mut self, unresolved: Vec<Unresolved>, out: &mut Vec<Instruction>) {
+    fn consult(&mut self, unresolved: Vec<Unresolved>, at: At, out: &mut Vec<Instruction>) {
         let next = self.pass.as_mut().and_then(|pass| {
             unresolved.into_iter().find(|one| {
                 let key = (one.conflict.collection.clone(), one.conflict.id.clone());
@@ -99,7 +105,7 @@ impl Drain {
             })
         });
         match next.map(Box::new) {
-            Some(next) => self.ask(Request::Resolve(next.clone()), Asking::Resolve(next), out),
+            Some(next) => self.ask(Request::Resolve(next.clone()), Asking::Resolve(next), at, out),
             None => self.step(Step::Schedule, Storing::Schedule, out),
         }
     }
@@ -186,9 +192,12 @@ impl Drain {
             return self.finish(at, out);
         }
         match (storing, done) {
-            (Storing::Release, _) => self.next_half(at, out),
+            (Storing::Release, _) => match self.pass.as_mut().and_then(|pass| pass.release_too.take()) {
+                Some(release) => self.step(Step::Release(release), Storing::Release, out),
+                None => self.next_half(at, out),
+            },
             (Storing::PreparePull, StepDone::PullPrepared(Some(request))) => {
-                self.ask(Request::Pull(request), Asking::Pull, out)
+                self.ask(Request::Pull(request), Asking::Pull, at, out)
             }
             (Storing::PreparePull, StepDone::PullPrepared(None)) => {
                 self.half_worked(Half::Pull);
@@ -207,7 +216,7 @@ impl Drain {
                 self.first_sync.page_came(needs_first_sync, at.now.tick_ms);
                 self.page_applied(changes, has_more, took_ms, remaining, at, out);
             }
-            (Storing::Unresolved, StepDone::Unresolved(unresolved)) => self.consult(unresolved, out),
+            (Storing::Unresolved, StepDone::Unresolved(unresolved)) => self.consult(unresolved, at, out),
             (Storing::Resolve, _) => self.order(out),
             (Storing::Schedule, StepDone::Scheduled(items)) => {
                 self.fresh_writes = false;
@@ -219,7 +228,7 @@ impl Drain {
             }
             (Storing::Claim, StepDone::Claimed(batch, _)) if batch.items.is_empty() => self.look_again(at, out),
             (Storing::Claim, StepDone::Claimed(batch, flight)) => {
-                self.ask(Request::Push(batch), Asking::Push(flight), out);
+                self.ask(Request::Push(batch), Asking::Push(flight), at, out);
             }
             (Storing::Settle(flight), StepDone::Settled(report)) => self.settled(&flight, report, at, out),
             (Storing::Postpone(seqs), done) => {

@@ -31,6 +31,8 @@ struct Bench {
     unresolved: Vec<Unresolved>,
     /// Whether what a resolver says settles anything.
     moved_on: bool,
+    /// What its entries send.
+    body: String,
 }
 
 fn settings() -> Settings {
@@ -71,6 +73,7 @@ impl Bench {
             fail_step: None,
             unresolved: Vec::new(),
             moved_on: false,
+            body: "{}".to_owned(),
         }
     }
 
@@ -159,7 +162,12 @@ impl Bench {
             }
             Step::Schedule => StepDone::Scheduled(self.queue.clone()),
             Step::Claim(seqs) => {
-                let items: Vec<_> = seqs.iter().map(|&seq| push_item(seq)).collect();
+                let body = Some(self.body.clone());
+                let item = |&seq: &i64| PushItem {
+                    body: body.clone(),
+                    ..push_item(seq)
+                };
+                let items: Vec<_> = seqs.iter().map(item).collect();
                 let mut flight = Flight::default();
                 flight.items.extend(items.iter().map(|item| (item.seq, item.op)));
                 let batch = PushBatch {
@@ -869,9 +877,9 @@ fn cancel_gives_up_the_open_request_and_its_late_answer_is_thrown_away() {
 fn a_background_pass_ends_with_its_budget() {
     let mut bench = Bench::new(settings());
     bench.write(1);
-    bench.wake(Trigger::Background { budget_ms: 25_000 }).unwrap();
-    assert_eq!(bench.timer, Some(35_000));
-    assert!(bench.after(25_000).is_none());
+    bench.wake(Trigger::Background { budget_ms: 9_000 }).unwrap();
+    assert_eq!(bench.timer, Some(19_000));
+    assert!(bench.after(9_000).is_none());
     assert_eq!(bench.last().cancelled, Some(Cancelled::Budget));
 }
 
@@ -991,7 +999,11 @@ fn without_batches_each_request_carries_one() {
 
 #[test]
 fn a_first_sync_is_stalled_when_no_page_came_for_its_time_and_no_longer_when_one_comes() {
-    let mut bench = Bench::new(settings());
+    let mut bench = Bench::new(Settings {
+        // Nothing is asked after while the requests of this test hang.
+        probe_interval_ms: 10_000_000,
+        ..settings()
+    });
     bench.needs_first_sync = true;
     bench.feed(Event::NeedsFirstSync(true));
     let limit = bench.drain.settings.first_sync_limit_ms;
@@ -1189,4 +1201,107 @@ fn a_push_that_backs_off_is_not_brought_forward_by_a_resolver() {
     assert!(matches!(what, Request::Pull(_)));
     assert_eq!(kind(&bench.answer(request, well(&what))), "nothing");
     assert_eq!(bench.last().push, HalfResult::NotRun);
+}
+
+/// One entry whose push is on its way, at an app that pulls nothing.
+fn pushing(count: i64) -> (Bench, u64, Request) {
+    let mut bench = Bench::new(settings());
+    bench.write(count);
+    bench.pulls = false;
+    let (request, what) = bench.wake(Trigger::User).unwrap();
+    assert!(matches!(what, Request::Push(_)));
+    (bench, request, what)
+}
+
+#[test]
+fn a_request_of_which_nothing_is_heard_for_a_probe_interval_is_asked_after() {
+    let (mut bench, late, what) = pushing(1);
+    assert!(bench.after(9_999).is_none());
+    let (probe, asked) = bench.after(1).unwrap();
+    assert!(matches!(asked, Request::Probe));
+    assert!(
+        bench.answer(late, well(&what)).is_none(),
+        "a late answer is thrown away"
+    );
+    let (request, again) = bench.answer(probe, well(&asked)).unwrap();
+    assert!(
+        matches!(&again, Request::Push(batch) if batch.items.len() == 1),
+        "it goes again at once"
+    );
+    assert!(bench.answer(request, well(&again)).is_none());
+    assert!(bench.queue.is_empty() && bench.postponed.is_empty(), "at no cost");
+}
+
+#[test]
+fn silence_whose_probe_is_not_heard_of_either_is_offline_and_asks_on_at_its_interval() {
+    let (mut bench, ..) = pushing(1);
+    let (_, asked) = bench.after(10_000).unwrap();
+    assert!(matches!(asked, Request::Probe));
+    assert!(bench.after(10_000).is_none(), "the probe is given up as well");
+    assert!(bench.is_offline() && bench.postponed.is_empty());
+    let (probe, asked) = bench.after(0).expect("its interval began when it was sent");
+    assert!(matches!(asked, Request::Probe));
+    let next = bench.answer(probe, well(&asked));
+    assert_eq!(bench.all_well(next), [1]);
+}
+
+#[test]
+fn a_backend_that_is_slow_though_it_is_there_is_asked_again_twice_and_then_waited_for() {
+    let (mut bench, ..) = pushing(1);
+    for _ in 0..2 {
+        let (probe, asked) = bench.after(10_000).unwrap();
+        assert!(matches!(asked, Request::Probe));
+        assert!(matches!(bench.answer(probe, well(&asked)), Some((_, Request::Push(_)))));
+    }
+    assert!(bench.after(60_000).is_none(), "now the runner's own deadline decides");
+    assert!(bench.drain.is_busy() && bench.postponed.is_empty());
+}
+
+#[test]
+fn silence_of_a_pull_fetches_a_smaller_page_at_once() {
+    let mut bench = Bench::new(settings());
+    let (_, what) = bench.wake(Trigger::User).unwrap();
+    assert!(matches!(what, Request::Pull(_)));
+    let (probe, asked) = bench.after(10_000).unwrap();
+    match bench.answer(probe, well(&asked)) {
+        Some((_, Request::Pull(pull))) => assert_eq!(pull.limit, 250),
+        other => unreachable!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_large_batch_on_a_slow_uplink_is_not_taken_for_silence() {
+    let mut bench = Bench::new(settings());
+    bench.pulls = false;
+    bench.body = "x".repeat(80_000);
+    bench.write(1);
+    bench.wake(Trigger::User).unwrap();
+    assert!(bench.after(19_999).is_none());
+    assert!(matches!(bench.after(1), Some((_, Request::Probe))));
+}
+
+#[test]
+fn the_first_answered_probe_lets_go_what_timed_out_before() {
+    let (mut bench, request, what) = pushing(1);
+    let (probe, asked) = bench.answer(request, faulty(&what, Fault::Timeout)).unwrap();
+    assert!(bench.answer(probe, well(&asked)).is_none());
+    assert_eq!(bench.postponed, [1]);
+    bench.feed(Event::NetworkLost);
+    let (probe, asked) = bench.after(10_000).unwrap();
+    assert!(matches!(asked, Request::Probe));
+    let next = bench.answer(probe, well(&asked));
+    assert!(
+        bench.released.contains(&Release::Unanswered(vec![1])),
+        "{:?}",
+        bench.released
+    );
+    assert_eq!(bench.all_well(next), [1]);
+    bench.feed(Event::NetworkLost);
+    bench.released.clear();
+    let asked = bench.after(10_000);
+    bench.all_well(asked);
+    assert!(
+        bench.released.iter().all(|release| *release == Release::Exhausted),
+        "once"
+    );
 }

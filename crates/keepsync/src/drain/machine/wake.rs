@@ -43,9 +43,9 @@ impl Drain {
             return;
         }
         if self.link == Link::Offline {
-            return self.probe(trigger, out);
+            return self.probe(trigger, at, out);
         }
-        self.release_or_begin(trigger, at, out);
+        self.release_or_begin(trigger, Vec::new(), at, out);
     }
 
     /// Whether what is under way will end without a pull.
@@ -76,7 +76,14 @@ impl Drain {
         })
     }
 
-    pub(super) fn release_or_begin(&mut self, trigger: Trigger, at: At, out: &mut Vec<Instruction>) {
+    /// `unanswered`: entries that are let go too, because the network is known to be back.
+    pub(super) fn release_or_begin(
+        &mut self,
+        trigger: Trigger,
+        unanswered: Vec<i64>,
+        at: At,
+        out: &mut Vec<Instruction>,
+    ) {
         let release = match trigger {
             Trigger::User => Some(Release::Waiting),
             Trigger::NetworkBack | Trigger::Foreground if self.settings.after_last == AfterLast::Auto => {
@@ -88,12 +95,19 @@ impl Drain {
             _ => None,
         };
         self.begin(trigger, at);
-        match release {
-            Some(release) => {
-                self.released_at = Some(at.now.tick_ms);
+        if release.is_some() {
+            self.released_at = Some(at.now.tick_ms);
+        }
+        let unanswered = (!unanswered.is_empty()).then_some(Release::Unanswered(unanswered));
+        match (release, unanswered) {
+            (Some(release), also) => {
+                if let Some(pass) = &mut self.pass {
+                    pass.release_too = also;
+                }
                 self.step(Step::Release(release), Storing::Release, out);
             }
-            None => self.next_half(at, out),
+            (None, Some(release)) => self.step(Step::Release(release), Storing::Release, out),
+            (None, None) => self.next_half(at, out),
         }
     }
 
@@ -143,6 +157,8 @@ impl Drain {
             refreshed: false,
             pulled_again: false,
             timeouts: 0,
+            silences: 0,
+            release_too: None,
             server_failures: 0,
             done: 0,
             total: 0,
@@ -158,7 +174,7 @@ impl Drain {
     // Timers.
 
     pub(super) fn next_timer(&self) -> Option<u64> {
-        [self.next_pass_timer(), self.first_sync.due()]
+        [self.next_pass_timer(), self.first_sync.due(), self.silence_due()]
             .into_iter()
             .flatten()
             .min()
@@ -198,13 +214,18 @@ impl Drain {
             if pass.deadline.is_some_and(|deadline| at.now.tick_ms >= deadline) {
                 self.cancel(Cancelled::Budget, at, out);
             }
-            return;
+            if !self.is_silent(at) {
+                return;
+            }
+        }
+        if self.is_silent(at) {
+            return self.give_up(at, out);
         }
         if self.is_busy() || self.next_pass_timer().is_none_or(|due| at.now.tick_ms < due) {
             return;
         }
         if self.link == Link::Offline {
-            return self.probe(Trigger::Timer, out);
+            return self.probe(Trigger::Timer, at, out);
         }
         let due = |tick: Option<u64>| tick.is_some_and(|tick| tick <= at.now.tick_ms);
         let only_writes = due(self.write_due) && !due(self.next_interval) && !self.owed && self.pull_backoff.until == 0;
@@ -214,7 +235,7 @@ impl Drain {
             Some(refused) => refused,
             None => Trigger::Timer,
         };
-        self.release_or_begin(trigger, at, out);
+        self.release_or_begin(trigger, Vec::new(), at, out);
     }
 
     pub(super) fn cancel(&mut self, why: Cancelled, at: At, out: &mut Vec<Instruction>) {
