@@ -25,7 +25,9 @@ pub(crate) enum Area {
     Upgrade,
     /// When its account is wiped.
     Wipe,
-    /// What happens around its storage steps.
+    /// When its disk is full.
+    Disk,
+    /// What happens around and in its storage steps.
     Steps,
     /// When the server has a bad day.
     Mood,

@@ -1,5 +1,5 @@
 //! A device: a folder with a file per account, clocks of its own, and, while the app runs, an open
-//! store and its drain. A crash drops both and leaves the files as a killed process leaves them.
+//! store and its drain. A crash drops both and leaves the files as a killed process, or a power cut, leaves them.
 
 use crate::{
     app::{self, Judge},
@@ -14,6 +14,7 @@ use keepsync::{
     remote::Capabilities,
     settings::Settings,
 };
+use keepsync_disk::{Crash, Disk};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -52,6 +53,10 @@ pub struct Device {
     pub life: u64,
     /// The running app; `None` after a crash.
     pub app: Option<App>,
+    /// What its files are on.
+    pub disk: Disk,
+    /// Whether no file on it can grow.
+    pub full: bool,
     folder: PathBuf,
     settings: Settings,
     capabilities: Capabilities,
@@ -71,7 +76,7 @@ pub struct App {
     pub open_request: Option<(u64, &'static str)>,
     /// Whether a connection to the server stands, as far as the device knows.
     pub connected: bool,
-    /// The file before pages that a power cut would lose.
+    /// Planted bug: the file before a commit that a power cut would lose although it was synced.
     pub unsynced: Option<Image>,
     /// The attempts of all entries when the network went away.
     pub attempts_offline: Option<i64>,
@@ -121,9 +126,9 @@ impl Device {
         wall_offset_ms: i64,
         seed: u64,
         settings: Settings,
-    ) -> Self {
+    ) -> Result<Self, Broken> {
         let random = Rng::new(seed, 100 + index as u64);
-        Self {
+        Ok(Self {
             index,
             id: format!("device-{index}"),
             env: Arc::new(DeviceEnv::new(clock, wall_offset_ms, random)),
@@ -136,6 +141,8 @@ impl Device {
             token_valid: true,
             life: 0,
             app: None,
+            disk: Disk::at(&folder)?,
+            full: false,
             folder,
             settings,
             capabilities: Capabilities {
@@ -143,7 +150,7 @@ impl Device {
                 after: true,
                 pull: true,
             },
-        }
+        })
     }
 
     /// The backend understands less.
@@ -215,18 +222,22 @@ impl Device {
         self.app = None;
     }
 
-    /// `kill -9`, or with `earlier` a power cut: the disk then holds that image.
-    pub fn crash(&mut self, earlier: Option<Image>) -> Result<(), Broken> {
+    /// The process dies; what the disk then holds, the kind of crash says.
+    pub fn crash(&mut self, how: Crash, seed: u64) -> Result<(), Broken> {
         self.life += 1;
-        let Some(app) = self.app.take() else { return Ok(()) };
-        let path = app.db.path().ok_or("no file")?.to_owned();
         // A killed process checkpoints nothing and closes nothing.
-        let image = match earlier {
-            Some(image) => image,
-            None => Image::take(&path)?,
+        self.disk.stop();
+        let earlier = match self.app.take() {
+            Some(app) => {
+                let path = app.db.path().ok_or("no file")?.to_owned();
+                app.unsynced.map(|image| (path, image))
+            }
+            None => None,
         };
-        drop(app);
-        image.put(&path)?;
+        self.disk.crash(how, seed)?;
+        if let Some((path, image)) = earlier.filter(|_| how != Crash::Kill) {
+            image.put(&path)?;
+        }
         Ok(())
     }
 }

@@ -45,16 +45,24 @@ pub struct Faults {
     pub try_later: f64,
     /// The request is larger than the server takes beyond this many items; 0 for no limit.
     pub most_items: usize,
-    /// Per storage step: the process dies before or after it.
+    /// Per storage step: the process dies before it, after it, or in the middle of its writing.
     pub crash_at_step: f64,
+    /// Per act of a user: the process dies in the middle of it.
+    pub crash_at_act: f64,
+    /// Per opening: the process dies in the middle of it.
+    pub crash_at_open: f64,
     /// Per request: the process dies before it leaves, or when its answer has come.
     pub crash_at_request: f64,
     /// Per storage step: the user does something just then.
     pub act_at_step: f64,
-    /// Per storage step: the disk fails.
+    /// Per storage step: one of its writes fails.
     pub disk: f64,
-    /// Per page: a power cut would lose it.
-    pub unsynced_page: f64,
+    /// Per act of a user: one of its writes fails.
+    pub disk_at_act: f64,
+    /// Per crash: it is a power cut, and what was not synced is lost or torn.
+    pub power: f64,
+    /// Mean time between times when the disk is full; 0 for none.
+    pub disk_full_every_ms: f64,
     /// Mean time between offline periods of a device; 0 for none.
     pub offline_every_ms: f64,
     /// Mean time between cuts of a device from the server, in one direction or both; 0 for none.
@@ -83,7 +91,7 @@ pub struct Faults {
 pub(crate) type Off = fn(&mut Faults);
 
 /// The kinds of faults by the names the command line knows them by.
-pub const KINDS: [(&str, Off); 34] = [
+pub const KINDS: [(&str, Off); 38] = [
     ("lose-request", |f| f.lose_request = 0.0),
     ("lose-answer", |f| f.lose_answer = 0.0),
     ("late-request", |f| f.late_request = 0.0),
@@ -103,7 +111,11 @@ pub const KINDS: [(&str, Off); 34] = [
     ("crash-at-request", |f| f.crash_at_request = 0.0),
     ("act-at-step", |f| f.act_at_step = 0.0),
     ("disk", |f| f.disk = 0.0),
-    ("unsynced", |f| f.unsynced_page = 0.0),
+    ("disk-at-act", |f| f.disk_at_act = 0.0),
+    ("disk-full", |f| f.disk_full_every_ms = 0.0),
+    ("crash-at-act", |f| f.crash_at_act = 0.0),
+    ("crash-at-open", |f| f.crash_at_open = 0.0),
+    ("power", |f| f.power = 0.0),
     ("offline", |f| f.offline_every_ms = 0.0),
     ("cut", |f| f.cut_every_ms = 0.0),
     ("cut-all", |f| f.cut_all_every_ms = 0.0),
@@ -159,7 +171,10 @@ impl Faults {
             crash_at_request: some(0.5, 0.04),
             act_at_step: some(0.6, 0.06),
             disk: some(0.2, 0.05),
-            unsynced_page: some(0.5, 0.5),
+            crash_at_act: some(0.4, 0.08),
+            crash_at_open: some(0.3, 0.2),
+            disk_at_act: some(0.3, 0.1),
+            power: some(0.7, 1.0),
             truncate: some(0.3, 0.3),
             late_answer: some(0.3, 0.3),
             restart_at_request: some(0.3, 0.05),
@@ -188,6 +203,7 @@ impl Faults {
         faults.restart_every_ms = every(0.3, 0.5 * HOUR, 8.0 * HOUR);
         faults.upgrade_every_ms = every(0.3, 1.0 * HOUR, 12.0 * HOUR);
         faults.wipe_every_ms = every(0.08, 4.0 * HOUR, 24.0 * HOUR);
+        faults.disk_full_every_ms = every(0.2, 1.0 * HOUR, 10.0 * HOUR);
         faults.half_open = if rng.chance(0.5) { 1.0 } else { 0.0 };
         faults
     }

@@ -10,6 +10,8 @@
 //!    overwritten unseen is in a history (*nothing silently overwritten*).
 
 use crate::{
+    app::{self, COUNTED, NEW},
+    chance::Area,
     device::ACCOUNTS,
     faults::Faults,
     net::Mood,
@@ -19,7 +21,7 @@ use crate::{
 use keepsync::{
     conflict::Conflict,
     drain::{Event, HalfResult, Status, Trigger},
-    queue::{Entry, EntryState},
+    queue::{Entry, EntryState, WriteOutcome},
     session::Session,
 };
 use std::collections::{BTreeMap, HashSet};
@@ -42,6 +44,7 @@ impl World {
             self.check_converged(account)?;
             self.check_quiet()?;
             self.check_histories(account)?;
+            self.each(|world, at| world.check_told(at))?;
         }
         Ok(())
     }
@@ -60,14 +63,27 @@ impl World {
             format_args!("all faults stop; {} is signed in", ACCOUNTS[account]),
         );
         self.each(|world, at| {
+            let stays_old = world.chance.of(Area::End, at).chance(0.3);
             let device = &mut world.devices[at];
             device.token_valid = true;
             (device.cut_out_until, device.cut_in_until) = (0, 0);
+            device.full = false;
+            device.disk.heal();
             if device.account != account {
                 device.close();
                 device.account = account;
             }
             world.open(at)?;
+            let device = &mut world.devices[at];
+            if let Some(app) = &device.app {
+                // Who has written to what only the later version knows goes back to it some time.
+                let knows_new = app.inspect.records()?.iter().any(|record| record.collection == NEW);
+                if device.version < app::LATEST && (knows_new || !stays_old) {
+                    device.close();
+                    device.version = app::LATEST;
+                    world.open(at)?;
+                }
+            }
             world.go_online(at)?;
             let now = |world: &Self| world.status(at);
             if now(world)? == Some(Status::NeedsSignIn) {
@@ -208,7 +224,7 @@ impl World {
             let now = self.entries(at)?;
             if now.iter().any(|left| left.op == entry.op) {
                 let mut hands = self.hands(at);
-                let deed = if impatient {
+                let deed = if impatient && entry.collection != COUNTED {
                     hands.discard(entry.op)?
                 } else {
                     hands.tend(entry, &now)?
@@ -245,7 +261,12 @@ impl World {
                 here.insert((record.collection.clone(), record.id.clone()), record);
             }
             if let Some(server) = world.server.account(user) {
-                for (key, stored) in server.records().filter(|(key, _)| key.0 != "stat") {
+                let version = world.devices[at].version;
+                let known = |key: &str| key != "stat" && (key != NEW || version >= app::LATEST);
+                for (key, stored) in server.records().filter(|(key, _)| known(&key.0)) {
+                    if let Some(body) = &stored.version.data {
+                        world.oracle.check_merged(user, key, body.get(), world.sane_clocks)?;
+                    }
                     let there = (
                         stored.version.version,
                         stored.version.data.as_ref().map(|data| data.get()),
@@ -290,6 +311,26 @@ impl World {
                 return broken(
                     "never stuck",
                     format!("device {at}: at rest, the status is {:?}", self.status(at)?),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever asks what became of a write is told.
+    fn check_told(&mut self, at: usize) -> Result<(), Violation> {
+        let device = &self.devices[at];
+        let Some(app) = &device.app else { return Ok(()) };
+        for op in self.oracle.remembered(device.user(), at) {
+            let outcome = app.db.read(|read| read.outcome(op))?;
+            let is_told = outcome.is_settled() && outcome != WriteOutcome::Unknown;
+            if !is_told {
+                return broken(
+                    "never stuck in silence",
+                    format!(
+                        "device {at}: everything has arrived, and of {op} is told: {}",
+                        outcome.code()
+                    ),
                 );
             }
         }

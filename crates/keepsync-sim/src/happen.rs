@@ -11,6 +11,15 @@ use crate::{
     world::{HOUR, Happening, NOBODY, Script, World, draw_offset},
 };
 use keepsync::drain::{Event, Trigger};
+use keepsync_disk::{Counts, Crash, Fault, Plan};
+
+/// No file can grow.
+pub(crate) const FULL: Plan = Plan {
+    fault: Fault::Full,
+    counts: Counts::Changes,
+    at: 1,
+    lasting: true,
+};
 
 impl World {
     pub(crate) fn happen(&mut self, what: Happening) -> Result<(), Violation> {
@@ -60,6 +69,10 @@ impl World {
                 self.feed(at, vec![Event::Wake(Trigger::SignedIn)])
             }
             Happening::GoOnline(at) => self.go_online(at),
+            Happening::DiskRoom(at) => {
+                self.disk_full(at, false);
+                Ok(())
+            }
             Happening::GoodMood => {
                 self.mood = Mood::Good;
                 Ok(())
@@ -116,6 +129,11 @@ impl World {
             Happening::Wipe(at) => {
                 self.again(Area::Wipe, at, faults.wipe_every_ms, Happening::Wipe(at));
                 self.wipe(at)
+            }
+            Happening::DiskFull(at) => {
+                self.again(Area::Disk, at, faults.disk_full_every_ms, Happening::DiskFull(at));
+                self.disk_full(at, true);
+                Ok(())
             }
             Happening::BadMood => {
                 self.again(Area::Mood, 0, faults.bad_server_every_ms, Happening::BadMood);
@@ -265,7 +283,20 @@ impl World {
         if self.devices[at].app.is_some() {
             return Ok(());
         }
-        self.devices[at].open()?;
+        let risky = self.stats.crashes > 0 && self.chance.of(Area::Steps, at).chance(self.faults.crash_at_open);
+        if risky {
+            self.plan_fault(at, Fault::Stop);
+        }
+        let opened = self.devices[at].open();
+        if risky && self.end_fault(at) {
+            return self.crash(at);
+        }
+        if opened.is_err() && self.devices[at].full {
+            // It is tried again when there is room.
+            self.later(60_000, Happening::Open(at));
+            return Ok(());
+        }
+        opened?;
         self.reports[at] = None;
         self.trace.line(
             self.clock.now(),
@@ -278,18 +309,72 @@ impl World {
     }
 
     pub(crate) fn crash(&mut self, at: usize) -> Result<(), Violation> {
-        let device = &mut self.devices[at];
-        let Some(app) = &mut device.app else { return Ok(()) };
-        let power = app.unsynced.take();
-        let how = if power.is_some() { "loses power" } else { "is killed" };
-        self.trace.line(self.clock.now(), format_args!("{at} {how}"));
-        self.stats.crashes += 1;
-        device.crash(power)?;
+        if self.devices[at].app.is_none() && !self.devices[at].disk.is_stopped() {
+            return Ok(());
+        }
+        let power = self.faults.power;
         let rng = self.chance.of(Area::Crash, at);
-        let mean = if rng.chance(0.7) { 5_000.0 } else { HOUR as f64 };
-        let delay = 500 + rng.exponential(mean);
+        let how = match rng.chance(power) {
+            false => Crash::Kill,
+            true if rng.chance(0.5) => Crash::LoseUnsynced,
+            true => Crash::Torn,
+        };
+        let (seed, soon) = (rng.bits(), rng.chance(0.7));
+        let delay = 500 + rng.exponential(if soon { 5_000.0 } else { HOUR as f64 });
+        let device = &mut self.devices[at];
+        let fired = device.disk.fired();
+        device.crash(how, seed)?;
+        let what = match how {
+            Crash::Kill => "is killed",
+            Crash::LoseUnsynced => "loses power, and what was not synced",
+            Crash::Torn => "loses power; what was not synced is torn",
+        };
+        let place = fired.map_or(String::new(), |point| format!(" as it {point}"));
+        self.trace.line(self.clock.now(), format_args!("{at} {what}{place}"));
+        self.stats.crashes += 1;
         self.later(delay, Happening::Open(at));
         Ok(())
+    }
+
+    /// Plans that the process dies, or the disk fails once, in the next few writes.
+    pub(crate) fn plan_fault(&mut self, at: usize, fault: Fault) {
+        let k = 1 + self.chance.of(Area::Steps, at).below(16);
+        self.devices[at].disk.plan(Plan {
+            fault,
+            counts: Counts::Changes,
+            at: k,
+            lasting: false,
+        });
+    }
+
+    /// Takes the plan back, unless it is the long one of a full disk. True if the process has died by it.
+    pub(crate) fn end_fault(&mut self, at: usize) -> bool {
+        let device = &self.devices[at];
+        if let Some(point) = device.disk.heal() {
+            self.stats.faults += 1;
+            if !device.disk.is_stopped() {
+                self.trace
+                    .line(self.clock.now(), format_args!("{at}: the disk fails as it {point}"));
+            }
+        }
+        if device.full {
+            device.disk.plan(FULL);
+        }
+        device.disk.is_stopped()
+    }
+
+    fn disk_full(&mut self, at: usize, full: bool) {
+        let delay = self.chance.of(Area::Disk, at).between(60_000, 3 * HOUR);
+        let device = &mut self.devices[at];
+        device.full = full;
+        device.disk.heal();
+        if full {
+            device.disk.plan(FULL);
+            self.stats.faults += 1;
+            self.later(delay, Happening::DiskRoom(at));
+        }
+        let how = if full { "is full" } else { "has room again" };
+        self.trace.line(self.clock.now(), format_args!("{at}: the disk {how}"));
     }
 
     fn switch(&mut self, at: usize) -> Result<(), Violation> {
@@ -371,6 +456,18 @@ impl World {
         }
         self.oracle.acts.insert(act);
         let mut dice = self.chance.act(act);
+        let fault = match (
+            dice.chance(self.faults.crash_at_act),
+            dice.chance(self.faults.disk_at_act),
+        ) {
+            _ if self.healed => None,
+            (true, _) => Some(Fault::Stop),
+            (_, true) => Some(Fault::IoError),
+            _ => None,
+        };
+        if let Some(fault) = fault {
+            self.plan_fault(at, fault);
+        }
         let bad = self.bad;
         let mut hands = Hands {
             device: &mut self.devices[at],
@@ -379,15 +476,19 @@ impl World {
             bad,
         };
         let deed = match self.script {
-            Script::Life => hands.act()?,
-            Script::Writes => hands.jot()?,
+            Script::Life => hands.act(),
+            Script::Writes => hands.jot(),
         };
-        if self.bug != Some(Bug::NotDurable)
-            && let Some(app) = &mut self.devices[at].app
-        {
-            // The user's commits are synced, and take along what was not.
-            app.unsynced = None;
+        if fault.is_some() && self.end_fault(at) {
+            // Whatever it came to, nobody was told.
+            self.trace.line(
+                self.clock.now(),
+                format_args!("{at} user {act}: dies in the middle of it"),
+            );
+            self.crash(at)?;
+            return Ok(Vec::new());
         }
+        let deed = deed?;
         let line = format!("{act}: {}", deed.line);
         Ok(self.done(at, Deed { line, ..deed }))
     }
@@ -408,9 +509,9 @@ impl World {
         deed.events
     }
 
-    pub(crate) fn remember_image(&mut self, at: usize) -> Result<(), Violation> {
+    /// Planted bug: what was committed last is not on the disk yet.
+    fn remember_image(&mut self, at: usize) -> Result<(), Violation> {
         if let Some(app) = &mut self.devices[at].app
-            && app.unsynced.is_none()
             && let Some(path) = app.db.path()
         {
             app.unsynced = Some(Image::take(path).map_err(Broken::from)?);

@@ -9,8 +9,12 @@ use crate::{
     app::MERGED,
     chance::Act,
     inspect::{EntryRow, Inspector, RecordRow},
+    merges::Merges,
     server::{Account, Applied, Key},
 };
+
+pub use crate::merges::Sum;
+
 use keepsync_wire::Operation;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use uuid::Uuid;
@@ -56,7 +60,36 @@ impl From<keepsync::Error> for Violation {
     }
 }
 
-/// A write that returned.
+/// What there is to note of a write.
+#[derive(Debug, Clone)]
+pub struct Note {
+    /// The record.
+    pub key: Key,
+    /// The marker in its body, or a fresh one for a delete.
+    pub marker: String,
+    /// Whether it deletes.
+    pub deletes: bool,
+    /// Markers the user saw when making it.
+    pub saw: Vec<String>,
+}
+
+/// What the app was told of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It returned.
+    Returned,
+    /// It failed, or the process died before it returned: it is there, or it is not.
+    Unknown,
+}
+
+impl Fate {
+    /// Of a write that returned well, or did not. (One that was refused is not noted at all.)
+    pub fn of(returned: bool) -> Self {
+        if returned { Self::Returned } else { Self::Unknown }
+    }
+}
+
+/// A write that was made.
 #[derive(Debug, Clone)]
 struct Write {
     marker: String,
@@ -93,6 +126,7 @@ pub struct Oracle {
     pub acts: BTreeSet<Act>,
     /// Markers that stood in the history of a device that was wiped.
     wiped: HashSet<String>,
+    pub(crate) merges: Merges,
 }
 
 /// Whether bodies are merged from two there, so that a marker can travel with another write.
@@ -125,22 +159,40 @@ impl Oracle {
         format!("{user}/{device}/{}", self.numbers)
     }
 
-    /// A write returned. `marker` is the one in its body, or a fresh one for a delete.
-    pub fn wrote(&mut self, user: &str, device: usize, key: Key, marker: String, deletes: bool, saw: Vec<String>) {
-        let place = (user.to_owned(), device, key);
+    /// The app was told of a write. Its marker is the one in its body, or a fresh one for a delete.
+    pub fn wrote(&mut self, user: &str, device: usize, note: Note, fate: Fate) {
+        let place = (user.to_owned(), device, note.key.clone());
         // People know what they wrote themselves, also after they deleted it.
-        let mut saw = saw;
+        let mut saw = note.saw;
         saw.extend(self.latest.get(&place).cloned());
-        if deletes {
-            self.deletes.entry(place.clone()).or_default().push(marker.clone());
+        if note.deletes {
+            self.deletes.entry(place.clone()).or_default().push(note.marker.clone());
         }
-        self.latest.insert(place, marker.clone());
+        match fate {
+            Fate::Returned => {
+                self.latest.insert(place, note.marker.clone());
+            }
+            // It need not be anywhere, but it may be, and then in the place of the one before it.
+            Fate::Unknown => {
+                self.latest.remove(&place);
+            }
+        }
         let write = Write {
-            marker: marker.clone(),
-            deletes,
+            marker: note.marker.clone(),
+            deletes: note.deletes,
             saw,
         };
-        self.writes.insert(marker, write);
+        self.writes.insert(note.marker, write);
+    }
+
+    /// Whoever wrote a marker had seen another.
+    pub(crate) fn knew(&mut self, marker: &str, other: Option<String>) {
+        let write = Write {
+            marker: marker.to_owned(),
+            deletes: false,
+            saw: other.into_iter().collect(),
+        };
+        self.writes.insert(marker.to_owned(), write);
     }
 
     /// The user decided for a version although the other was shown.
@@ -156,7 +208,7 @@ impl Oracle {
     }
 
     /// Whether whoever wrote `later` had seen `earlier`, at first or at third hand.
-    fn had_seen(&self, later: &str, earlier: &str) -> bool {
+    pub(crate) fn had_seen(&self, later: &str, earlier: &str) -> bool {
         let mut open = vec![later];
         let mut done = HashSet::new();
         while let Some(marker) = open.pop() {
@@ -178,6 +230,10 @@ impl Oracle {
             self.wiped.extend(body.as_deref().and_then(marker).map(str::to_owned));
         }
         self.latest.retain(|(owner, at, _), _| owner != user || *at != device);
+        for entry in file.entries()? {
+            self.thrown(user, (entry.collection, entry.id));
+        }
+        self.forget_ops(user, device);
         Ok(())
     }
 
@@ -370,6 +426,9 @@ impl Oracle {
             *so_far = state.max(*so_far);
         }
         for record in &records {
+            if let Some(body) = &record.body {
+                Self::check_group(&record.collection, body)?;
+            }
             check_record(
                 user,
                 record,

@@ -13,6 +13,7 @@ use keepsync::{
     drain::{Answer, Event, Instruction, Report, Step, StepDone, carry_out},
     remote::{Fault, TokenFault},
 };
+use keepsync_disk::Fault as DiskFault;
 use std::collections::VecDeque;
 
 impl World {
@@ -166,36 +167,43 @@ impl World {
         if self.chance.of(Area::Steps, at).chance(self.faults.act_at_step) && !self.healed {
             events.extend(self.act(at, Series::Between)?);
         }
-        if self.chance.of(Area::Steps, at).chance(self.faults.disk) {
-            self.stats.faults += 1;
-            let code = if self.chance.of(Area::Steps, at).chance(0.5) {
-                "storage_full"
-            } else {
-                "locked"
-            };
-            self.trace
-                .line(self.clock.now(), format_args!("{at} fails at {}: {code}", name(&step)));
-            events.push_back(Event::Stepped(StepDone::Failed { code }));
-            return Ok(());
-        }
-        let page = matches!(step, Step::ApplyPage(_));
-        if page && self.chance.of(Area::Steps, at).chance(self.faults.unsynced_page) {
-            self.remember_image(at)?;
+        let rng = self.chance.of(Area::Steps, at);
+        let fault = match (rng.chance(self.faults.disk), rng.chance(self.faults.crash_at_step)) {
+            _ if self.healed => None,
+            (true, _) => Some(DiskFault::IoError),
+            (_, true) => Some(DiskFault::Stop),
+            _ => None,
+        };
+        if let Some(fault) = fault {
+            self.plan_fault(at, fault);
         }
         let line = name(&step);
         let now = self.clock.now();
         let device = &mut self.devices[at];
         let Some(app) = &mut device.app else { return Ok(()) };
-        let watched = app.unsynced.is_some() && !page && self.bug != Some(Bug::NotDurable);
-        let before = if watched { app.inspect.data_version()? } else { 0 };
+        let postpones = matches!(step, Step::Postpone(_));
         let (done, _) = carry_out(&mut app.db, step);
-        if watched && app.inspect.data_version()? != before {
-            // A commit with FULL takes along what was not synced.
-            app.unsynced = None;
+        let full = device.full;
+        if fault.is_some() && self.end_fault(at) {
+            return self.crash(at);
         }
         if let StepDone::Failed { code } = &done {
-            return broken("never stuck", format!("device {at}: {line} failed with {code}"));
+            if fault.is_none() && !full {
+                return broken("never stuck", format!("device {at}: {line} failed with {code}"));
+            }
+            self.trace.line(now, format_args!("{at} fails: {line}: {code}"));
+            events.push_back(Event::Stepped(done));
+            return Ok(());
         }
+        if postpones && self.devices[at].is_cut(false, now) {
+            return broken(
+                "offline is free",
+                format!("device {at} counted an attempt while nothing reached it"),
+            );
+        }
+        let Some(app) = &mut self.devices[at].app else {
+            return Ok(());
+        };
         self.trace.line(now, format_args!("{at} {line}"));
         if let Some(before) = app.attempts_offline {
             let attempts = app.inspect.attempts()?;

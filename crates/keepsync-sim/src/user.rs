@@ -1,8 +1,9 @@
 //! What users do: everything the app can, in an order nobody planned.
 
 use crate::{
+    app::COUNTED,
     device::{App, Device},
-    oracle::{Oracle, Violation, broken, marker},
+    oracle::{Fate, Note, Oracle, Violation, broken, marker},
     rng::Rng,
 };
 use keepsync::{
@@ -42,13 +43,14 @@ const SHARED: [&str; 11] = [
     "note", "goal", "profile", "tag", "mixed", "workout", "set_log", "run", "lap", "note", "goal",
 ];
 
-type Done = Result<Deed, Violation>;
+pub(crate) type Done = Result<Deed, Violation>;
 
 impl Hands<'_> {
     /// One thing a user does.
     pub(crate) fn act(&mut self) -> Done {
         match self.rng.below(100) {
-            0..24 => self.put(),
+            0..10 => self.put(),
+            10..24 => self.more(),
             24..30 => self.shared_workout(),
             30..42 => self.change_any(false),
             42..48 => self.change_any(true),
@@ -61,7 +63,7 @@ impl Hands<'_> {
         }
     }
 
-    fn app(&mut self) -> Result<&mut App, Violation> {
+    pub(crate) fn app(&mut self) -> Result<&mut App, Violation> {
         match self.device.app.as_mut() {
             Some(app) => Ok(app),
             None => broken("simulation", "nobody can use an app that does not run".to_owned()),
@@ -74,19 +76,38 @@ impl Hands<'_> {
         format!("{{\"m\":\"{marker}\",\"n\":{n},\"p\":{p},\"c\":{n},\"d\":{p}{bad}}}")
     }
 
-    fn fresh(&mut self) -> String {
+    pub(crate) fn fresh(&mut self) -> String {
         let (user, device) = (self.device.user(), self.device.index);
         self.oracle.new_marker(user, device)
     }
 
-    fn wrote(&mut self, collection: &str, id: &str, marker: &str, deletes: bool, saw: Option<String>) {
+    /// The one place where what the app was told of its writes is noted, for the oracle and for the trace:
+    /// a write that returned, that was refused, or of which nobody knows.
+    pub(crate) fn tell<T>(&mut self, written: keepsync::Result<(T, Changes)>, what: String, notes: Vec<Note>) -> Done {
+        let fate = match &written {
+            Ok(_) => Fate::Returned,
+            Err(error) if is_refusal(error) => return Ok(nothing(format!("{what}: refused"))),
+            // What the disk did to it: it may be there, or not.
+            Err(_) if self.device.disk.fired().is_some() || self.device.full => Fate::Unknown,
+            Err(error) => return broken("never waiting", format!("{what}: {error}")),
+        };
         let (user, device) = (self.device.user(), self.device.index);
-        let key = (collection.to_owned(), id.to_owned());
-        self.oracle
-            .wrote(user, device, key, marker.to_owned(), deletes, saw.into_iter().collect());
+        for note in notes {
+            self.oracle.wrote(user, device, note, fate);
+        }
+        match written {
+            Ok((_, changes)) => Ok(Deed {
+                line: what,
+                events: match changes.sendable {
+                    true => vec![Event::Wake(Trigger::Write)],
+                    false => Vec::new(),
+                },
+            }),
+            Err(error) => Ok(nothing(format!("{what}: nobody knows ({})", error.code()))),
+        }
     }
 
-    fn seen(&mut self, collection: &str, id: &str) -> Result<Option<String>, Violation> {
+    pub(crate) fn seen(&mut self, collection: &str, id: &str) -> Result<Option<String>, Violation> {
         let record = self.app()?.db.read(|read| read.get(collection, id))?;
         Ok(record
             .and_then(|record| record.body)
@@ -95,7 +116,7 @@ impl Hands<'_> {
             .map(str::to_owned))
     }
 
-    fn put(&mut self) -> Done {
+    pub(crate) fn put(&mut self) -> Done {
         let collection = *self.rng.pick(&PLAIN).unwrap_or(&"note");
         let id = format!("x{}", self.rng.below(4));
         self.put_to(collection, &id)
@@ -112,17 +133,13 @@ impl Hands<'_> {
         self.put_to(collection, &id)
     }
 
-    fn put_to(&mut self, collection: &str, id: &str) -> Done {
+    pub(crate) fn put_to(&mut self, collection: &str, id: &str) -> Done {
         let marker = self.fresh();
         let body = self.body(&marker);
         let saw = self.seen(collection, id)?;
         let written = self.app()?.db.write(|write| record::put(write, collection, id, &body));
         let what = format!("puts {collection}/{id} {marker}");
-        let Some(events) = told(written, &what)? else {
-            return Ok(nothing(what));
-        };
-        self.wrote(collection, id, &marker, false, saw);
-        Ok(Deed { line: what, events })
+        self.tell(written, what, vec![note(collection, id, &marker, false, saw)])
     }
 
     /// A workout that every device of an account works on, and its sets.
@@ -147,11 +164,7 @@ impl Hands<'_> {
             "{} set_log/{set} of {id} {marker}",
             if delete { "deletes" } else { "puts" }
         );
-        let Some(events) = told(written, &what)? else {
-            return Ok(nothing(what));
-        };
-        self.wrote("set_log", &set, &marker, delete, saw);
-        Ok(Deed { line: what, events })
+        self.tell(written, what, vec![note("set_log", &set, &marker, delete, saw)])
     }
 
     /// Patches or deletes a record that is there.
@@ -178,11 +191,7 @@ impl Hands<'_> {
                 .write(|write| record::patch(write, collection, &id, &patch));
             (written, format!("patches {collection}/{id} {marker}"))
         };
-        let Some(events) = told(written, &what)? else {
-            return Ok(nothing(what));
-        };
-        self.wrote(collection, &id, &marker, delete, saw);
-        Ok(Deed { line: what, events })
+        self.tell(written, what, vec![note(collection, &id, &marker, delete, saw)])
     }
 
     fn session(&mut self) -> Done {
@@ -227,14 +236,8 @@ impl Hands<'_> {
             .as_ref()
             .map(|(written, _)| written.id.clone())
             .unwrap_or_default();
-        let Some(events) = told(written, &what)? else {
-            return Ok(nothing(what));
-        };
-        self.wrote(collection, &id, &marker, false, None);
-        Ok(Deed {
-            line: format!("{what} as {id}"),
-            events,
-        })
+        let what = format!("{what} as {id}");
+        self.tell(written, what, vec![note(collection, &id, &marker, false, None)])
     }
 
     fn log_set(&mut self, collection: &str, id: &str) -> Done {
@@ -249,11 +252,7 @@ impl Hands<'_> {
             .db
             .write(|write| session::log_set(write, collection, id, &slot, &body));
         let what = format!("logs {slot} of {collection}/{id} {marker}");
-        let Some(events) = told(written, &what)? else {
-            return Ok(nothing(what));
-        };
-        self.wrote(children, &set, &marker, false, saw);
-        Ok(Deed { line: what, events })
+        self.tell(written, what, vec![note(children, &set, &marker, false, saw)])
     }
 
     fn remove_set(&mut self, session: &session::Session) -> Done {
@@ -272,11 +271,7 @@ impl Hands<'_> {
             .db
             .write(|write| session::remove_set(write, collection, id, &slot));
         let what = format!("removes {slot} of {collection}/{id}");
-        let Some(events) = told(written, &what)? else {
-            return Ok(nothing(what));
-        };
-        self.wrote(&set.collection, &set.id, &marker, true, saw);
-        Ok(Deed { line: what, events })
+        self.tell(written, what, vec![note(&set.collection, &set.id, &marker, true, saw)])
     }
 
     /// Completes or skips a session.
@@ -295,12 +290,12 @@ impl Hands<'_> {
             "{} {collection}/{id} {marker}",
             if complete { "completes" } else { "skips" }
         );
-        let Some(mut events) = told(written, &what)? else {
-            return Ok(nothing(what));
-        };
-        self.wrote(collection, id, &marker, false, saw);
-        events.push(Event::Wake(Trigger::SessionCompleted));
-        Ok(Deed { line: what, events })
+        let ended = written.is_ok();
+        let mut deed = self.tell(written, what, vec![note(collection, id, &marker, false, saw)])?;
+        if ended {
+            deed.events.push(Event::Wake(Trigger::SessionCompleted));
+        }
+        Ok(deed)
     }
 
     /// Throws a session away. Gives no events if the store refused.
@@ -308,15 +303,13 @@ impl Hands<'_> {
         let (collection, id) = (session.collection.as_str(), session.id.as_str());
         let written = self.app()?.db.write(|write| session::discard(write, collection, id));
         let what = format!("discards {collection}/{id}");
-        let Some(events) = told(written, &what)? else {
-            return Ok(nothing(what));
-        };
+        let mut notes = Vec::new();
         for gone in session.sets.iter().chain([&session.record]) {
             let marker = self.fresh();
             let saw = gone.body.as_deref().and_then(self::marker).map(str::to_owned);
-            self.wrote(&gone.collection, &gone.id, &marker, true, saw);
+            notes.push(note(&gone.collection, &gone.id, &marker, true, saw));
         }
-        Ok(Deed { line: what, events })
+        self.tell(written, what, notes)
     }
 
     /// Three puts as one.
@@ -328,7 +321,7 @@ impl Hands<'_> {
             let marker = self.fresh();
             let saw = self.seen(collection, &id)?;
             let body = self.body(&marker);
-            notes.push((collection, id.clone(), marker, saw));
+            notes.push(note(collection, &id, &marker, false, saw));
             mutations.push(Mutation::Put {
                 collection: collection.to_owned(),
                 id,
@@ -337,13 +330,7 @@ impl Hands<'_> {
         }
         let written = self.app()?.db.write(|write| record::write(write, &mutations));
         let what = "puts three records as one".to_owned();
-        let Some(events) = told(written, &what)? else {
-            return Ok(nothing(what));
-        };
-        for (collection, id, marker, saw) in notes {
-            self.wrote(collection, &id, &marker, false, saw);
-        }
-        Ok(Deed { line: what, events })
+        self.tell(written, what, notes)
     }
 
     /// What is not, or only, sent.
@@ -427,9 +414,8 @@ impl Hands<'_> {
             .copied()
             .unwrap_or_default();
         let what = format!("{word} version of {collection}/{id} {}", news.join(" "));
-        let Some(events) = told(written, &what)? else {
-            return Ok(nothing(what));
-        };
+        let mut notes = Vec::new();
+        let mut seen_too = Vec::new();
         for (at, side) in sides.into_iter().enumerate() {
             let proposed = conflict.proposal_of(&side.key).and_then(marker);
             let mark = |body: &Option<String>| body.as_deref().and_then(marker).map(str::to_owned);
@@ -437,22 +423,29 @@ impl Hands<'_> {
             let (collection, id) = (side.key.0.as_str(), side.key.1.as_str());
             let keeps_local = kind == 0 || (kind == 2 && proposed != remote.as_deref());
             if let Some(new) = news.get(at) {
-                self.wrote(collection, id, new, false, local);
+                notes.push(note(collection, id, new, false, local));
                 if let Some(remote) = remote {
-                    self.oracle.saw_too(new, &remote);
+                    seen_too.push((new.clone(), remote));
                 }
             } else if keeps_local {
                 match (local, remote) {
-                    (Some(local), Some(remote)) => self.oracle.saw_too(&local, &remote),
+                    (Some(local), Some(remote)) => seen_too.push((local, remote)),
                     (None, remote) => {
                         let new = self.fresh();
-                        self.wrote(collection, id, &new, true, remote);
+                        notes.push(note(collection, id, &new, true, remote));
                     }
                     _ => {}
                 }
             }
         }
-        Ok(Deed { line: what, events })
+        let refused = matches!(&written, Err(error) if is_refusal(error));
+        let deed = self.tell(written, what, notes)?;
+        if !refused {
+            for (marker, other) in seen_too {
+                self.oracle.saw_too(&marker, &other);
+            }
+        }
+        Ok(deed)
     }
 
     fn tend_queue(&mut self) -> Done {
@@ -463,7 +456,9 @@ impl Hands<'_> {
                 written.map(|(_, changes)| changes),
             ));
         }
-        let entries = self.app()?.db.read(|read| read.entries(i64::MIN, 1_000))?;
+        let mut entries = self.app()?.db.read(|read| read.entries(i64::MIN, 1_000))?;
+        // What is counted is not thrown away: the end is the sum.
+        entries.retain(|entry| entry.collection != COUNTED);
         let parked: Vec<Entry> = entries
             .iter()
             .filter(|entry| entry.state == EntryState::Parked)
@@ -485,33 +480,38 @@ impl Hands<'_> {
             .any(|other| (&other.collection, &other.id) == (&entry.collection, &entry.id) && other.seq > entry.seq);
         let is_child = matches!(entry.collection.as_str(), "set_log" | "lap");
         match self.rng.below(3) {
+            _ if entry.collection == COUNTED => self.retry(entry.op),
             0 => self.discard(entry.op),
             1 if is_child => self.discard(entry.op),
             1 if last => self.edit(entry),
-            _ => {
-                let op = entry.op;
-                let written = self.app()?.db.write(|write| queue::retry(write, op));
-                Ok(deed(format!("retries {op}"), written.map(|(_, changes)| changes)))
-            }
+            _ => self.retry(entry.op),
         }
     }
 
+    fn retry(&mut self, op: Uuid) -> Done {
+        let written = self.app()?.db.write(|write| queue::retry(write, op));
+        Ok(deed(format!("retries {op}"), written.map(|(_, changes)| changes)))
+    }
+
     fn edit(&mut self, entry: &Entry) -> Done {
+        self.thrown(&entry.collection, &entry.id);
         let op = entry.op;
         let marker = self.fresh();
         let body = format!("{{\"m\":\"{marker}\",\"n\":1}}");
         let saw = self.seen(&entry.collection, &entry.id)?;
         let written = self.app()?.db.write(|write| queue::edit(write, op, &body));
         let what = format!("edits {op} of {}/{} {marker}", entry.collection, entry.id);
-        let Some(events) = told(written, &what)? else {
-            return Ok(nothing(what));
-        };
-        self.wrote(&entry.collection, &entry.id, &marker, false, saw);
-        Ok(Deed { line: what, events })
+        self.tell(
+            written,
+            what,
+            vec![note(&entry.collection, &entry.id, &marker, false, saw)],
+        )
     }
 
     /// Throws an entry away, with those that cannot go without it.
     pub(crate) fn discard(&mut self, op: Uuid) -> Done {
+        let doomed = self.app()?.db.read(|read| read.entry(op))?;
+        self.thrown(&doomed.collection, &doomed.id);
         let written = self.app()?.db.write(|write| queue::discard(write, op, true));
         Ok(deed(format!("throws {op} away"), written.map(|(_, changes)| changes)))
     }
@@ -574,31 +574,36 @@ fn merged(side: &Side, marker: &str) -> String {
     body.to_string()
 }
 
-fn nothing(line: String) -> Deed {
+pub(crate) fn nothing(line: String) -> Deed {
     Deed {
-        line: format!("{line}: refused"),
+        line,
         events: Vec::new(),
     }
 }
 
-/// What the drain is told after a commit; `None` if the store refused for a reason a caller could
-/// have known. Errors that no caller can cause are the simulation's, or the core's.
-fn told<T>(written: keepsync::Result<(T, Changes)>, what: &str) -> Result<Option<Vec<Event>>, Violation> {
-    match written {
-        Ok((_, changes)) if changes.sendable => Ok(Some(vec![Event::Wake(Trigger::Write)])),
-        Ok(_) => Ok(Some(Vec::new())),
-        Err(
-            Error::Invalid { .. }
+/// Whether the store refused for a reason a caller could have known.
+fn is_refusal(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Invalid { .. }
             | Error::NotFound { .. }
             | Error::SessionState { .. }
             | Error::ConflictChanged
-            | Error::MaybeSent,
-        ) => Ok(None),
-        Err(error) => broken("never waiting", format!("{what}: {error}")),
+            | Error::MaybeSent
+    )
+}
+
+/// A note of a write, for the oracle.
+pub(crate) fn note(collection: &str, id: &str, marker: &str, deletes: bool, saw: Option<String>) -> Note {
+    Note {
+        key: (collection.to_owned(), id.to_owned()),
+        marker: marker.to_owned(),
+        deletes,
+        saw: saw.into_iter().collect(),
     }
 }
 
-fn deed(line: String, written: keepsync::Result<Changes>) -> Deed {
+pub(crate) fn deed(line: String, written: keepsync::Result<Changes>) -> Deed {
     match written {
         Ok(changes) if changes.sendable => Deed {
             line,

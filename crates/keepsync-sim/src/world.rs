@@ -66,6 +66,8 @@ pub(crate) enum Happening {
     Switch(usize),
     Upgrade(usize),
     Wipe(usize),
+    DiskFull(usize),
+    DiskRoom(usize),
     SignIn(usize),
     BadMood,
     GoodMood,
@@ -216,7 +218,7 @@ impl World {
             let offset = draw_offset(rng, parts.wild_clocks);
             let mut settings = parts.settings.clone();
             settings.device_label = Some(format!("phone {index}"));
-            let mut device = Device::new(index, own, clock.clone(), offset, seed, settings);
+            let mut device = Device::new(index, own, clock.clone(), offset, seed, settings)?;
             device.limit(parts.capabilities);
             if faults.upgrade_every_ms == 0.0 && rng.chance(0.5) {
                 device.version = app::LATEST;
@@ -275,6 +277,7 @@ impl World {
             self.again(Area::Jump, at, faults.jump_every_ms, Happening::Jump(at));
             self.again(Area::Switch, at, faults.switch_every_ms, Happening::Switch(at));
             self.again(Area::Upgrade, at, faults.upgrade_every_ms, Happening::Upgrade(at));
+            self.again(Area::Disk, at, faults.disk_full_every_ms, Happening::DiskFull(at));
             self.again(Area::Wipe, at, faults.wipe_every_ms, Happening::Wipe(at));
         }
         let faults = self.faults.clone();
@@ -409,8 +412,8 @@ fn draw_count(rng: &mut Rng) -> usize {
 pub(crate) fn draw_offset(rng: &mut Rng, wild: bool) -> i64 {
     let most = match rng.below(10) {
         0..6 => 5_000,
-        6..8 => 12 * 3_600_000,
-        _ if !wild => 12 * 3_600_000,
+        6..8 => 11 * 3_600_000,
+        _ if !wild => 11 * 3_600_000,
         8 => 10 * 86_400_000,
         _ => 5 * 365 * 86_400_000,
     };
