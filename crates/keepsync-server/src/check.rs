@@ -1,8 +1,14 @@
-//! What an item must look like before anything stored is asked. Messages name fields, never what is in
-//! them.
+//! What a request and its items must look like before anything stored is asked. Messages name fields, never
+//! what is in them.
 
-use crate::{config::Limits, decide::Refusal, schema::Schemas};
-use keepsync_wire::{Operation, SyncItem, code};
+use crate::{
+    ServerError,
+    config::Limits,
+    decide::Refusal,
+    schema::Schemas,
+    storage::{Pull, Push},
+};
+use keepsync_wire::{Operation, PullRequest, SyncItem, SyncRequest, code};
 
 /// Bytes of a text id, at most.
 const ID_BYTES: usize = 256;
@@ -15,8 +21,105 @@ const EARLIER: usize = 100;
 /// Objects and lists within each other, at most.
 const DEPTH: usize = 64;
 
+/// Bytes of a device's label that are kept.
+const LABEL_BYTES: usize = 256;
+
+/// Why a request as a whole is not taken; nothing of it was applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfit {
+    /// It names another user than its token.
+    OtherUser,
+    /// `device_id` cannot be one.
+    Device,
+    /// More of this than the server takes at once.
+    TooMany(&'static str),
+}
+
+/// What requests are measured by.
+pub struct Checks {
+    /// How much is taken at once.
+    pub limits: Limits,
+    schemas: Schemas,
+}
+
+impl Checks {
+    /// With a JSON Schema, as text, for each of these collections; others are taken as they come.
+    ///
+    /// # Errors
+    ///
+    /// A schema is none, or its name is not a collection's.
+    pub fn new<'a>(limits: Limits, schemas: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, ServerError> {
+        Ok(Self::with(limits, Schemas::of(schemas)?))
+    }
+
+    pub(crate) fn with(limits: Limits, schemas: Schemas) -> Self {
+        Self { limits, schemas }
+    }
+
+    /// A push of `user`, whom the token names, as a storage takes it.
+    ///
+    /// # Errors
+    ///
+    /// It is not taken as a whole.
+    pub fn push(&self, user: &str, mut request: SyncRequest) -> Result<Push, Unfit> {
+        sender(user, &request.user_id, &request.device_id)?;
+        within(request.items.len(), self.limits.items, "items")?;
+        if let Some(label) = &mut request.device_label {
+            cut(label);
+        }
+        let check = |item| refusal(item, &self.limits, &self.schemas);
+        Ok(Push {
+            refusals: request.items.iter().map(check).collect(),
+            request,
+            answer_bytes: self.limits.page_bytes,
+        })
+    }
+
+    /// A pull of `user`, whom the token names, as a storage takes it.
+    ///
+    /// # Errors
+    ///
+    /// It is not taken as a whole.
+    pub fn pull(&self, user: &str, mut request: PullRequest) -> Result<Pull, Unfit> {
+        sender(user, &request.user_id, &request.device_id)?;
+        within(request.collections.len(), self.limits.collections, "collections")?;
+        request.limit = request.limit.clamp(1, self.limits.page);
+        Ok(Pull {
+            request,
+            page_bytes: self.limits.page_bytes,
+        })
+    }
+}
+
+/// A request that names another user than its token applies nothing and sees nothing.
+fn sender(user: &str, named: &str, device_id: &str) -> Result<(), Unfit> {
+    if user != named {
+        Err(Unfit::OtherUser)
+    } else if is_id(device_id) {
+        Ok(())
+    } else {
+        Err(Unfit::Device)
+    }
+}
+
+fn within(count: usize, most: usize, what: &'static str) -> Result<(), Unfit> {
+    if count > most {
+        Err(Unfit::TooMany(what))
+    } else {
+        Ok(())
+    }
+}
+
+/// A label that is too long is no reason to hold up what a device sends.
+fn cut(label: &mut String) {
+    let end = (0..=LABEL_BYTES.min(label.len()))
+        .rev()
+        .find(|end| label.is_char_boundary(*end));
+    label.truncate(end.unwrap_or_default());
+}
+
 /// What the shape of an item, or its schema, has against it.
-pub(crate) fn refusal(item: &SyncItem, limits: &Limits, schemas: &Schemas) -> Option<Refusal> {
+fn refusal(item: &SyncItem, limits: &Limits, schemas: &Schemas) -> Option<Refusal> {
     shape(item, limits).or_else(|| schemas.refusal(item))
 }
 

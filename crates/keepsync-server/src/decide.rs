@@ -14,6 +14,7 @@
 //! The facts are read, and what is decided is written, in one transaction; stopped before its commit
 //! nothing happened, and the item comes again under the same id.
 
+use crate::planted::{self, Bug};
 use keepsync_wire::{Hlc, Operation, SyncItem, SyncResult, SyncStatus, Version, code};
 
 /// What a storage knows about an item.
@@ -85,12 +86,13 @@ pub fn decide(item: &SyncItem, fingerprint: &Fingerprint, refusal: Option<&Refus
     if let Some(refusal) = refusal {
         return answer(refused(item, refusal.code, &refusal.message));
     }
-    if !facts.after_applied || (item.base_op.is_some() && facts.produced.is_none()) {
+    if !(facts.after_applied || planted::is(Bug::IgnoresAfter)) || (item.base_op.is_some() && facts.produced.is_none())
+    {
         return answer(refused(item, code::BLOCKED, "what it follows was not applied"));
     }
     let base = facts.produced.unwrap_or(item.version);
     let version = facts.current.as_ref().map_or(0, |current| current.version);
-    if base != version || is_another(item, facts.current.as_ref()) {
+    if (base != version || is_another(item, facts.current.as_ref())) && !planted::is(Bug::NoVersionCheck) {
         return answer(conflict(item, facts.current));
     }
     Decision::Apply {
@@ -102,7 +104,9 @@ pub fn decide(item: &SyncItem, fingerprint: &Fingerprint, refusal: Option<&Refus
 /// Whether the version of the right number is not the one that is meant.
 fn is_another(item: &SyncItem, current: Option<&Version>) -> bool {
     let made_by = current.and_then(|current| current.op_id);
-    let meant = item.base_id.filter(|_| item.base_op.is_none());
+    let meant = item
+        .base_id
+        .filter(|_| item.base_op.is_none() && !planted::is(Bug::ForgetsBaseId));
     meant.zip(made_by).is_some_and(|(meant, made_by)| meant != made_by)
 }
 

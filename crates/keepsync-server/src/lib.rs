@@ -26,12 +26,19 @@
 //! # }
 //! ```
 //!
-//! Decisions are pure ([`decide`], [`token::rotate`]); storage is a port ([`storage::Storage`]).
+//! Decisions are pure ([`decide`], [`token::rotate`]); storage is a port ([`storage::Storage`]). Without the
+//! feature `http` there are no sockets, no threads and no runtime: what a request must look like
+//! ([`check::Checks`]), and the tables ([`storage::sqlite::Ledger`]), for whoever brings a clock and a network
+//! of their own.
 
+#![cfg_attr(not(feature = "http"), allow(dead_code, reason = "what only the server itself uses"))]
+
+#[cfg(feature = "http")]
 mod server;
+#[cfg(feature = "http")]
 mod http;
 pub mod token;
-mod check;
+pub mod check;
 mod schema;
 pub mod decide;
 pub mod storage;
@@ -40,12 +47,16 @@ mod backup;
 mod config;
 mod folder;
 mod clock;
+#[cfg(feature = "http")]
 mod logs;
+pub mod planted;
 mod error;
 
 pub use backup::{BackupReport, RestoreReport, backup, restore};
 pub use config::{Config, Limits, Rate, Retention};
 pub use error::ServerError;
+#[cfg(feature = "http")]
 pub use logs::init_logs;
+#[cfg(feature = "http")]
 pub use server::Server;
 pub use token::{access_token, refresh_token};

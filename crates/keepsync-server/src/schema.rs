@@ -41,6 +41,22 @@ impl Schemas {
         })
     }
 
+    /// Compiles these, by the name of their collection.
+    pub(crate) fn of<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, ServerError> {
+        let mut by_collection = HashMap::new();
+        for (name, text) in texts {
+            let validator = read(name, text).map_err(|reason| ServerError::Schema {
+                path: name.into(),
+                reason,
+            })?;
+            by_collection.insert(name.to_owned(), validator);
+        }
+        Ok(Self {
+            by_collection,
+            known_only: false,
+        })
+    }
+
     /// What the schema of its collection has against an item.
     pub(crate) fn refusal(&self, item: &SyncItem) -> Option<Refusal> {
         let Some(validator) = self.by_collection.get(&item.entity_type) else {
@@ -68,17 +84,20 @@ impl Schemas {
 
 fn compile(path: &Path) -> Result<(String, Validator), String> {
     let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+    Ok((name.to_owned(), read(name, &text)?))
+}
+
+fn read(name: &str, text: &str) -> Result<Validator, String> {
     if !check::is_collection(name) {
         return Err("its name is not a collection's".to_owned());
     }
-    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
-    let schema: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-    let validator = jsonschema::options()
+    let schema: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    jsonschema::options()
         // A pattern that goes back and forth could be kept busy by a body.
         .with_pattern_options(PatternOptions::regex())
         .build(&schema)
-        .map_err(|error| error.to_string())?;
-    Ok((name.to_owned(), validator))
+        .map_err(|error| error.to_string())
 }
 
 /// The field as a JSON pointer, and the rule it breaks.

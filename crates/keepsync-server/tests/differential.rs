@@ -15,7 +15,7 @@ use keepsync_server::{
 };
 use keepsync_sim::{
     rng::Rng,
-    server::{Breach, ModelServer, refuses_bad},
+    server::{ModelServer, refuses_bad},
 };
 use keepsync_wire::{Cursor, Hlc, Operation, PullRequest, PullResponse, SyncItem, SyncRequest, SyncStatus};
 use serde_json::{Value, value::RawValue};
@@ -104,7 +104,7 @@ async fn story(seed: u64, requests: u32) {
 impl Pair {
     fn open(seed: u64, folder: &Path) -> Self {
         let storage = SqliteStorage::open(&folder.join("server.db")).unwrap();
-        let model = ModelServer::with(refuses_bad, Breach::default());
+        let model = ModelServer::with(refuses_bad);
         Self {
             rng: Rng::new(seed, 0),
             epochs: HashMap::from([(storage.epoch().to_owned(), model.epoch())]),

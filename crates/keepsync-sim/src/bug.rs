@@ -1,18 +1,15 @@
-//! Planted bugs: a simulator that finds nothing may only be blind. Each of these is a fault in the
-//! simulator's own runner, clock, disk or server, of a kind that a real one could have; each must be
-//! caught.
+//! Planted bugs: a simulator that finds nothing may only be blind. Each of these is a fault of a kind that a real
+//! one could have, and each must be caught: in the simulator's own runner, clock, disk or keychain, and, where they
+//! are built in (feature `planted`, which nothing that ships can have), in the core and the server themselves.
 
-use crate::server::Breach;
+use keepsync::planted::Bug as Core;
+use keepsync_server::planted::Bug as Server;
 
 /// A planted bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bug {
     /// The runner takes a timeout of a push for success.
     SettlesOnTimeout,
-    /// The runner matches results to entries by position.
-    ResultsByPosition,
-    /// The runner sends a retry under a new operation id.
-    NewIdsOnRetry,
     /// The runner gives an answer to whoever is signed in when it comes.
     AnswersCrossAccounts,
     /// The runner hardly ever sets the timer: the next event makes up for one that was forgotten.
@@ -23,65 +20,135 @@ pub enum Bug {
     NotDurable,
     /// The monotonic clock runs backwards.
     ClockBackwards,
-    /// The server does not remember applied answers.
-    NoDedup,
-    /// The server takes any base.
-    NoVersionCheck,
-    /// The server does not look at `after`.
-    IgnoresAfter,
-    /// The server's cursors run ahead of the page.
-    CursorRunsAhead,
-    /// The server is restored without a new epoch.
-    NoEpoch,
-    /// The server does not look at which version of a number is meant.
-    ForgetsBaseId,
-    /// The server does not look for what it applied under an item's earlier ids.
-    ForgetsEarlierIds,
     /// The runner takes everything that was acknowledged to be in the restored data.
     IgnoresBranch,
+    /// The runner refreshes for each of two who wait, with the same token.
+    RefreshesTwice,
+    /// In the core.
+    Core(Core),
+    /// In the server.
+    Server(Server),
 }
 
-/// All of them, with the names the command line knows them by.
-pub const ALL: [(Bug, &str); 16] = [
+/// Those of the simulator's own.
+const OWN: [(Bug, &str); 8] = [
     (Bug::SettlesOnTimeout, "settles-on-timeout"),
-    (Bug::ResultsByPosition, "results-by-position"),
-    (Bug::NewIdsOnRetry, "new-ids-on-retry"),
     (Bug::AnswersCrossAccounts, "answers-cross-accounts"),
     (Bug::DropsTimers, "drops-timers"),
     (Bug::CursorWithoutPage, "cursor-without-page"),
     (Bug::NotDurable, "not-durable"),
     (Bug::ClockBackwards, "clock-backwards"),
-    (Bug::NoDedup, "no-dedup"),
-    (Bug::NoVersionCheck, "no-version-check"),
-    (Bug::IgnoresAfter, "ignores-after"),
-    (Bug::CursorRunsAhead, "cursor-runs-ahead"),
-    (Bug::NoEpoch, "no-epoch"),
-    (Bug::ForgetsBaseId, "forgets-base-id"),
-    (Bug::ForgetsEarlierIds, "forgets-earlier-ids"),
     (Bug::IgnoresBranch, "ignores-branch"),
+    (Bug::RefreshesTwice, "refreshes-twice"),
 ];
 
+const CORE: [(Core, &str); 25] = [
+    (Core::TwoTransactions, "two-transactions"),
+    (Core::CursorBeforeRows, "cursor-before-rows"),
+    (Core::SkipPullWhilePending, "skip-pull-while-pending"),
+    (Core::OrderByWallClock, "order-by-wall-clock"),
+    (Core::NoEpoch, "no-epoch"),
+    (Core::FoldAttempted, "fold-attempted"),
+    (Core::CountOfflineAttempts, "count-offline-attempts"),
+    (Core::DropOn401, "drop-on-401"),
+    (Core::ResultsByPosition, "results-by-position"),
+    (Core::AcknowledgeBeforeAnswer, "acknowledge-before-answer"),
+    (Core::NewIdOnRetry, "new-id-on-retry"),
+    (Core::TombstoneOverEdit, "tombstone-over-edit"),
+    (Core::ResolveForgetsBase, "resolve-forgets-base"),
+    (Core::HeldNotReleased, "held-not-released"),
+    (Core::IgnoresRetryAfter, "ignores-retry-after"),
+    (Core::FollowersBeforeHead, "followers-before-head"),
+    (Core::EndBeforeChildren, "end-before-children"),
+    (Core::ChildBeforeParent, "child-before-parent"),
+    (Core::FlightLostAtRestart, "flight-lost-at-restart"),
+    (Core::JournalNotWritten, "journal-not-written"),
+    (Core::LossNotKept, "loss-not-kept"),
+    (Core::LostStays, "lost-stays"),
+    (Core::StaleVersionWins, "stale-version-wins"),
+    (Core::SettleByPlace, "settle-by-place"),
+    (Core::ParkedHoldsNobody, "parked-holds-nobody"),
+];
+
+const SERVER: [(Server, &str); 10] = [
+    (Server::NoDedup, "server-no-dedup"),
+    (Server::NoVersionCheck, "server-no-version-check"),
+    (Server::IgnoresAfter, "server-ignores-after"),
+    (Server::ForgetsBaseId, "server-forgets-base-id"),
+    (Server::ForgetsEarlierIds, "server-forgets-earlier-ids"),
+    (Server::CursorRunsAhead, "server-cursor-runs-ahead"),
+    (Server::LateCommits, "server-late-commits"),
+    (Server::NoEpoch, "server-no-epoch"),
+    (Server::PurgeForgetsItself, "server-purge-forgets-itself"),
+    (Server::PurgeForgetsCurrent, "server-purge-forgets-current"),
+];
+
+/// All that this build can plant, with the names the command line knows them by.
+pub fn all() -> Vec<(Bug, &'static str)> {
+    let core = CORE.map(|(bug, name)| (Bug::Core(bug), name));
+    let server = SERVER.map(|(bug, name)| (Bug::Server(bug), name));
+    let built_in = core.into_iter().chain(server).filter(|_| keepsync::planted::PLANTED);
+    OWN.into_iter().chain(built_in).collect()
+}
+
 impl Bug {
-    /// The bug of this name.
+    /// The bug of this name, if this build can plant it.
     pub fn named(name: &str) -> Option<Self> {
-        ALL.iter().find(|(_, known)| *known == name).map(|(bug, _)| *bug)
+        all().iter().find(|(_, known)| *known == name).map(|(bug, _)| *bug)
     }
 
     /// Its name.
     pub fn name(self) -> &'static str {
-        ALL.iter().find(|(bug, _)| *bug == self).map_or("", |(_, name)| name)
+        all().iter().find(|(bug, _)| *bug == self).map_or("", |(_, name)| name)
     }
 
-    /// What a server with this bug does wrong.
-    pub fn breach(bug: Option<Self>) -> Breach {
-        Breach {
-            forgets_answers: bug == Some(Self::NoDedup),
-            ignores_versions: bug == Some(Self::NoVersionCheck),
-            ignores_after: bug == Some(Self::IgnoresAfter),
-            cursor_runs_ahead: bug == Some(Self::CursorRunsAhead),
-            keeps_epoch: bug == Some(Self::NoEpoch),
-            forgets_base_id: bug == Some(Self::ForgetsBaseId),
-            forgets_earlier_ids: bug == Some(Self::ForgetsEarlierIds),
-        }
+    /// Whether it is in the server.
+    pub fn is_of_server(bug: Option<Self>) -> bool {
+        matches!(bug, Some(Self::Server(_)))
+    }
+}
+
+/// A bug is planted in the core or the server, for what this thread does until the value is gone.
+#[derive(Debug)]
+pub(crate) struct Planted;
+
+#[cfg(feature = "planted")]
+impl Planted {
+    pub(crate) fn new(bug: Option<Bug>) -> Self {
+        keepsync::planted::plant(if let Some(Bug::Core(bug)) = bug {
+            Some(bug)
+        } else {
+            None
+        });
+        keepsync_server::planted::plant(if let Some(Bug::Server(bug)) = bug {
+            Some(bug)
+        } else {
+            None
+        });
+        Self
+    }
+
+    /// Whether the device's process died in the middle of what it just did.
+    pub(crate) fn died() -> bool {
+        keepsync::planted::died()
+    }
+}
+
+#[cfg(not(feature = "planted"))]
+impl Planted {
+    pub(crate) fn new(_: Option<Bug>) -> Self {
+        Self
+    }
+
+    pub(crate) fn died() -> bool {
+        false
+    }
+}
+
+#[cfg(feature = "planted")]
+impl Drop for Planted {
+    fn drop(&mut self) {
+        keepsync::planted::plant(None);
+        keepsync_server::planted::plant(None);
     }
 }

@@ -63,6 +63,7 @@ impl World {
             format_args!("all faults stop; {} is signed in", ACCOUNTS[account]),
         );
         self.each(|world, at| {
+            world.note_prunable(at)?;
             let stays_old = world.chance.of(Area::End, at).chance(0.3);
             let device = &mut world.devices[at];
             device.token_valid = true;
@@ -286,7 +287,9 @@ impl World {
                     }
                 }
             }
-            here.retain(|key, _| !matches!(key.0.as_str(), "stat" | "draft"));
+            // The server may have forgotten a tombstone that a device still has.
+            let is_gone = |record: &crate::inspect::RecordRow| record.body.is_none() && record.state == 0;
+            here.retain(|key, record| !matches!(key.0.as_str(), "stat" | "draft") && !is_gone(record));
             match here.first_key_value() {
                 Some((key, record)) => broken(
                     "converging",

@@ -2,7 +2,7 @@
 
 use crate::{
     app,
-    bug::Bug,
+    bug::{Bug, Planted},
     chance::{Act, Area, Series},
     device::{ACCOUNTS, App, Broken, Image},
     net::Mood,
@@ -69,10 +69,7 @@ impl World {
                 self.feed(at, vec![Event::Wake(Trigger::SignedIn)])
             }
             Happening::GoOnline(at) => self.go_online(at),
-            Happening::DiskRoom(at) => {
-                self.disk_full(at, false);
-                Ok(())
-            }
+            Happening::DiskRoom(at) => self.disk_full(at, false),
             Happening::GoodMood => {
                 self.mood = Mood::Good;
                 Ok(())
@@ -132,8 +129,7 @@ impl World {
             }
             Happening::DiskFull(at) => {
                 self.again(Area::Disk, at, faults.disk_full_every_ms, Happening::DiskFull(at));
-                self.disk_full(at, true);
-                Ok(())
+                self.disk_full(at, true)
             }
             Happening::BadMood => {
                 self.again(Area::Mood, 0, faults.bad_server_every_ms, Happening::BadMood);
@@ -147,7 +143,7 @@ impl World {
             }
             Happening::Backup => {
                 self.again(Area::Restore, 1, faults.restore_every_ms / 2.0, Happening::Backup);
-                self.backups.push(self.server.snapshot());
+                self.backups.push(self.server.snapshot(self.clock.true_wall_ms())?);
                 Ok(())
             }
             Happening::Restore => {
@@ -168,15 +164,16 @@ impl World {
     fn restore(&mut self) -> Result<(), Violation> {
         let rng = self.chance.of(Area::Restore, 0);
         let how = if rng.chance(0.1) {
-            self.server.reset();
+            self.server.reset()?;
             "reset"
         } else if let Some(backup) = rng.pick(&self.backups) {
-            self.server.restore(backup);
+            self.server.restore(backup)?;
             "restored"
         } else {
             return Ok(());
         };
         self.oracle.server_restored();
+        self.keychains.server_restored();
         for (user, account) in self.server.users() {
             self.oracle.read_server(user, account)?;
         }
@@ -363,7 +360,17 @@ impl World {
         device.disk.is_stopped()
     }
 
-    fn disk_full(&mut self, at: usize, full: bool) {
+    /// While the disk is full: what may be pruned by what comes next.
+    pub(crate) fn note_prunable(&mut self, at: usize) -> Result<(), Violation> {
+        let device = &self.devices[at];
+        match &device.app {
+            Some(app) if device.full => self.oracle.may_be_pruned(device.user(), at, &app.inspect),
+            _ => Ok(()),
+        }
+    }
+
+    fn disk_full(&mut self, at: usize, full: bool) -> Result<(), Violation> {
+        self.note_prunable(at)?;
         let delay = self.chance.of(Area::Disk, at).between(60_000, 3 * HOUR);
         let device = &mut self.devices[at];
         device.full = full;
@@ -375,6 +382,7 @@ impl World {
         }
         let how = if full { "is full" } else { "has room again" };
         self.trace.line(self.clock.now(), format_args!("{at}: the disk {how}"));
+        Ok(())
     }
 
     fn switch(&mut self, at: usize) -> Result<(), Violation> {
@@ -455,6 +463,7 @@ impl World {
             self.remember_image(at)?;
         }
         self.oracle.acts.insert(act);
+        self.note_prunable(at)?;
         let mut dice = self.chance.act(act);
         let fault = match (
             dice.chance(self.faults.crash_at_act),
@@ -479,7 +488,8 @@ impl World {
             Script::Life => hands.act(),
             Script::Writes => hands.jot(),
         };
-        if fault.is_some() && self.end_fault(at) {
+        let died = Planted::died();
+        if (fault.is_some() && self.end_fault(at)) || died {
             // Whatever it came to, nobody was told.
             self.trace.line(
                 self.clock.now(),

@@ -9,8 +9,9 @@
 //! ```
 //!
 //! Nothing of the core is done again here: the devices run the core's own drain and its own storage
-//! steps on real SQLite files. What is simulated is the runner around them (clock, disk, network,
-//! process), the people, and the server, which is the wire's contract in memory ([`server`]).
+//! steps on real SQLite files, and the server is the code that ships on tables in memory ([`backend`]). What is
+//! simulated is the runner around them (clock, disk, network, process) and the people. [`server`] is the wire's
+//! contract in the fewest words, which the server's every answer is compared with.
 //!
 //! With the feature `proxy` there is also a proxy that breaks connections between real processes
 //! (`proxy`), for demonstrations and for tests that kill.
@@ -20,6 +21,8 @@
 
 #[cfg(feature = "world")]
 mod app;
+#[cfg(feature = "world")]
+pub mod backend;
 #[cfg(feature = "world")]
 pub mod bug;
 #[cfg(feature = "world")]
@@ -38,6 +41,8 @@ mod finish;
 mod happen;
 #[cfg(feature = "world")]
 pub mod inspect;
+#[cfg(feature = "world")]
+mod keychain;
 #[cfg(feature = "world")]
 pub mod many;
 #[cfg(feature = "world")]

@@ -120,7 +120,8 @@ fn parse() -> Result<Arguments, String> {
             }
             "--bug" => {
                 let name = value()?;
-                let known = bug::ALL.map(|(_, name)| name).join(", ");
+                let known: Vec<_> = bug::all().into_iter().map(|(_, name)| name).collect();
+                let known = known.join(", ");
                 arguments.plot.bug = Some(Bug::named(&name).ok_or(format!("no bug {name:?}; there are: {known}"))?);
             }
             _ => return Err(format!("unknown argument {word:?}")),
@@ -249,7 +250,7 @@ fn matrix(arguments: &Arguments) -> Good {
 
 fn bugs(most: u64, jobs: usize) -> Good {
     let mut all = true;
-    for (planted, name) in bug::ALL {
+    for (planted, name) in bug::all() {
         let start = Instant::now();
         let plot = Plot {
             bug: Some(planted),

@@ -3,6 +3,7 @@
 
 use crate::{
     bug::Bug,
+    device::App,
     oracle::{Violation, broken},
     server::Applied,
     world::{Happening, World},
@@ -12,8 +13,8 @@ use keepsync::{
     drain::{Answer, Request},
     remote::{Accepted, Fault, Outcome, PushAnswer, TokenFault, wire},
 };
+use keepsync_server::{check::Unfit, storage::TokenHash};
 use keepsync_wire::{Branch, Operation, PullRequest, SyncRequest, SyncResponse, SyncResult, SyncStatus, code};
-use std::collections::HashMap;
 use uuid::Uuid;
 
 /// How long the real runner waits for the head of an answer: to connect in, and for the first bytes.
@@ -44,8 +45,6 @@ pub(crate) struct Envelope {
     user: &'static str,
     token_valid: bool,
     wire: Wire,
-    /// Planted bug: operation ids that were changed on the way out.
-    renamed: HashMap<Uuid, Uuid>,
     /// Whether anyone still waits for the answer.
     awaited: bool,
     /// The life of the server it was sent to; `None` if there was no connection yet.
@@ -60,7 +59,7 @@ enum Wire {
     Push(SyncRequest),
     Pull(PullRequest),
     Probe,
-    Refresh,
+    Refresh(TokenHash),
     /// Not on the wire at all: a question to the app's own resolver.
     Resolve(Box<Unresolved>),
 }
@@ -83,7 +82,7 @@ impl Wire {
             Self::Push(_) => "push",
             Self::Pull(_) => "pull",
             Self::Probe => "probe",
-            Self::Refresh => "refresh",
+            Self::Refresh(_) => "refresh",
             Self::Resolve(_) => "resolve",
         }
     }
@@ -93,7 +92,7 @@ impl Wire {
             Self::Push(_) => Answer::Pushed(Err(fault)),
             Self::Pull(_) => Answer::Pulled(Err(fault)),
             Self::Probe => Answer::Probed(Err(fault)),
-            Self::Refresh => Answer::Refreshed(Err(TokenFault::Offline)),
+            Self::Refresh(_) => Answer::Refreshed(Err(TokenFault::Offline)),
             Self::Resolve(_) => Answer::Resolved(Err("nobody was asked".to_owned())),
         }
     }
@@ -118,9 +117,12 @@ impl World {
             Request::Push(batch) => Wire::Push(wire::sync_request(batch)),
             Request::Pull(asked) => Wire::Pull(wire::pull_request(&asked)),
             Request::Probe => Wire::Probe,
-            Request::Refresh => Wire::Refresh,
+            Request::Refresh => Wire::Refresh(self.refresh_token(at)?),
             Request::Resolve(asked) => Wire::Resolve(asked),
         };
+        if matches!(wire, Wire::Push(_) | Wire::Pull(_)) {
+            self.check_patience(at)?;
+        }
         let now = self.clock.now();
         if self.rng.chance(self.faults.token_expires) {
             self.devices[at].token_valid = false;
@@ -138,7 +140,6 @@ impl World {
             user: device.user(),
             token_valid: device.token_valid,
             wire,
-            renamed: HashMap::new(),
             awaited: true,
             server_life: connected.then_some(self.server_life),
             tries: 0,
@@ -158,8 +159,9 @@ impl World {
             self.answer_here(&envelope, envelope.wire.failed(Fault::Offline), delay);
             return Ok(());
         }
-        if self.bug == Some(Bug::NewIdsOnRetry) {
-            self.rename(&mut envelope);
+        if self.bug == Some(Bug::RefreshesTwice) && matches!(envelope.wire, Wire::Refresh(_)) {
+            let delay = self.rng.between(5, 300);
+            self.later(delay, Happening::Arrive(Box::new(envelope.clone())));
         }
         self.give_up_later(&envelope, connected);
         let trip = self.rng.between(self.delays.0, self.delays.1);
@@ -219,22 +221,6 @@ impl World {
         judge.says(says);
         let answer = conflict::consult(&judge.resolvers(), asked);
         (Answer::Resolved(answer), self.rng.between(1, patience - 1))
-    }
-
-    /// Planted bug: an operation that has been sent before goes under another id.
-    fn rename(&mut self, envelope: &mut Envelope) {
-        let Wire::Push(request) = &mut envelope.wire else {
-            return;
-        };
-        for item in &mut request.items {
-            if !self.sent.insert(item.op_id) {
-                let mut bytes = self.rng.bytes();
-                bytes[0] = 0xff;
-                let new = Uuid::from_bytes(bytes);
-                envelope.renamed.insert(new, item.op_id);
-                item.op_id = new;
-            }
-        }
     }
 
     /// The runner's deadlines: to connect in, and for the first bytes of an answer.
@@ -364,7 +350,7 @@ impl World {
         let answer = if self.mood == Mood::Down || (fails && before_work) {
             self.stats.faults += 1;
             envelope.wire.failed(Fault::Server { status: 503 })
-        } else if self.rng.chance(self.faults.throttle) && !matches!(envelope.wire, Wire::Probe | Wire::Refresh) {
+        } else if self.rng.chance(self.faults.throttle) && !matches!(envelope.wire, Wire::Probe | Wire::Refresh(_)) {
             self.stats.faults += 1;
             let after_ms = self.rng.chance(0.7).then(|| self.rng.between(1_000, 600_000));
             envelope.wire.failed(Fault::Throttled { after_ms })
@@ -410,15 +396,17 @@ impl World {
     }
 
     fn work(&mut self, envelope: &Envelope) -> Result<Answer, Violation> {
-        if !envelope.token_valid && matches!(envelope.wire, Wire::Push(_) | Wire::Pull(_)) {
-            return Ok(envelope.wire.failed(Fault::SignIn));
+        if matches!(envelope.wire, Wire::Push(_) | Wire::Pull(_)) {
+            if !envelope.token_valid {
+                return Ok(envelope.wire.failed(Fault::SignIn));
+            }
         }
         Ok(match &envelope.wire {
             Wire::Probe => Answer::Probed(Ok(())),
-            Wire::Refresh => Answer::Refreshed(self.refresh(envelope.device)),
+            Wire::Refresh(token) => Answer::Refreshed(self.refresh(envelope, token)?),
             Wire::Resolve(_) => envelope.wire.failed(Fault::Offline),
-            Wire::Pull(request) => match self.server.pull(envelope.user, request, self.clock.true_wall_ms()) {
-                Some(mut response) => {
+            Wire::Pull(request) => match self.server.pull(envelope.user, request, self.clock.true_wall_ms())? {
+                Ok(mut response) => {
                     if self.bug == Some(Bug::IgnoresBranch) {
                         response.branch = request.epoch.clone().map(|parent| Branch {
                             parent,
@@ -427,7 +415,7 @@ impl World {
                     }
                     Answer::Pulled(wire::pull_page(response).ok_or(Fault::Unrecognised { status: 200 }))
                 }
-                None => envelope.wire.failed(Fault::Unrecognised { status: 403 }),
+                Err(why) => envelope.wire.failed(refused(why)),
             },
             Wire::Push(request) => match self.push(envelope, request)? {
                 Ok(answer) => Answer::Pushed(Ok(answer)),
@@ -436,24 +424,34 @@ impl World {
         })
     }
 
-    /// Half the time a refresh works; otherwise the user has to sign in, some time.
-    fn refresh(&mut self, device: usize) -> Result<(), TokenFault> {
-        if self.rng.chance(0.6) {
-            self.devices[device].token_valid = true;
-            Ok(())
+    /// Mostly a refresh works; sometimes the user was signed out elsewhere, and has to sign in, some time.
+    fn refresh(&mut self, envelope: &Envelope, token: &TokenHash) -> Result<Result<(), TokenFault>, Violation> {
+        let (device, owner) = (envelope.device, (envelope.device, envelope.user));
+        let asks = |app: &App| app.open_request.is_some_and(|(open, _)| open == envelope.request);
+        let waits = self.devices[device].life == envelope.life && self.devices[device].app.as_ref().is_some_and(asks);
+        let asker = (envelope.awaited && waits).then_some((device, envelope.life, envelope.request));
+        let answer = if asker.is_none() || self.rng.chance(0.6) {
+            self.trade(owner, token, asker)?
         } else if self.rng.chance(0.3) {
             Err(TokenFault::Offline)
         } else {
+            self.sign_out(owner);
+            Err(TokenFault::SignInNeeded)
+        };
+        if answer == Err(TokenFault::SignInNeeded) {
             let delay = self.rng.between(60_000, 3 * 3_600_000);
             self.later(delay, Happening::SignIn(device));
-            Err(TokenFault::SignInNeeded)
         }
+        Ok(answer)
     }
 
     fn push(&mut self, envelope: &Envelope, request: &SyncRequest) -> Result<Result<PushAnswer, Fault>, Violation> {
-        let most = self.faults.most_items;
-        if most > 0 && request.items.len() > most {
-            return Ok(Err(Fault::TooLarge));
+        let most = match self.faults.most_items {
+            0 => usize::MAX,
+            most => most,
+        };
+        if request.items.len() > most {
+            return Ok(Err(refused(Unfit::TooMany("items"))));
         }
         let mut request = request.clone();
         let mut results = Vec::new();
@@ -478,8 +476,9 @@ impl World {
             .server
             .account(envelope.user)
             .map_or(0, |account| account.log().len());
-        let Some(mut response) = self.server.sync(envelope.user, &request, now) else {
-            return Ok(Err(Fault::Unrecognised { status: 403 }));
+        let mut response = match self.server.push(envelope.user, &request, most, now)? {
+            Ok(response) => response,
+            Err(why) => return Ok(Err(refused(why))),
         };
         self.trace.line(
             self.clock.now(),
@@ -509,16 +508,7 @@ impl World {
             let rng = &mut self.rng;
             response.results.retain(|_| rng.chance(0.6));
         }
-        let mut answer = wire::push_answer(response);
-        for (op, _) in &mut answer.results {
-            *op = *envelope.renamed.get(op).unwrap_or(op);
-        }
-        if self.bug == Some(Bug::ResultsByPosition) {
-            for (result, item) in answer.results.iter_mut().zip(&request.items) {
-                result.0 = item.op_id;
-            }
-        }
-        Ok(Ok(answer))
+        Ok(Ok(wire::push_answer(response)))
     }
 
     /// What has just been applied keeps the promises that can be seen from here.
@@ -561,6 +551,15 @@ impl World {
             ),
             None => Ok(()),
         }
+    }
+}
+
+/// What the device's remote makes of the server's answer.
+fn refused(why: Unfit) -> Fault {
+    match why {
+        Unfit::OtherUser => Fault::Unrecognised { status: 403 },
+        Unfit::Device => Fault::Unrecognised { status: 400 },
+        Unfit::TooMany(_) => Fault::TooLarge,
     }
 }
 

@@ -7,10 +7,11 @@
 
 use crate::{
     app::MERGED,
+    backend::Account,
     chance::Act,
     inspect::{EntryRow, Inspector, RecordRow},
     merges::Merges,
-    server::{Account, Applied, Key},
+    server::{Applied, Key},
 };
 
 pub use crate::merges::Sum;
@@ -124,8 +125,8 @@ pub struct Oracle {
     pub restores: u32,
     /// The acts of users that took place.
     pub acts: BTreeSet<Act>,
-    /// Markers that stood in the history of a device that was wiped.
-    wiped: HashSet<String>,
+    /// Markers that stood in a history that was wiped since, or that may have been pruned for room on a full disk.
+    gone: HashSet<String>,
     pub(crate) merges: Merges,
 }
 
@@ -224,16 +225,22 @@ impl Oracle {
         false
     }
 
+    /// The disk is full: what is in the history and the journal may go before a write is refused.
+    pub fn may_be_pruned(&mut self, user: &str, device: usize, file: &Inspector) -> Result<(), Violation> {
+        for (_, _, body) in file.history()? {
+            self.gone.extend(body.as_deref().and_then(marker).map(str::to_owned));
+        }
+        self.forget_ops(user, device);
+        Ok(())
+    }
+
     /// A user wiped his account on a device, and agreed to lose what had not arrived.
     pub fn wiped(&mut self, user: &str, device: usize, file: &Inspector) -> Result<(), Violation> {
-        for (_, _, body) in file.history()? {
-            self.wiped.extend(body.as_deref().and_then(marker).map(str::to_owned));
-        }
+        self.may_be_pruned(user, device, file)?;
         self.latest.retain(|(owner, at, _), _| owner != user || *at != device);
         for entry in file.entries()? {
             self.thrown(user, (entry.collection, entry.id));
         }
-        self.forget_ops(user, device);
         Ok(())
     }
 
@@ -396,6 +403,7 @@ impl Oracle {
                     || self.restores > 0
             } else {
                 markers.contains(&write.marker)
+                    || self.gone.contains(&write.marker)
                     || server.markers.contains(&write.marker)
                     || self.was_replaced(&write.marker, server.markers.iter().chain(&markers))
             };
@@ -479,7 +487,7 @@ impl Oracle {
     /// The status of overwritten versions, once all histories can be read.
     pub fn check_overwritten(&self, user: &str, histories: &HashSet<String>) -> Result<(), Violation> {
         for (owner, key, winner, loser) in &self.unexplained {
-            if owner == user && !histories.contains(loser) && !self.wiped.contains(loser) {
+            if owner == user && !histories.contains(loser) && !self.gone.contains(loser) {
                 let winner = winner.as_deref().unwrap_or("a delete");
                 return broken(
                     "nothing silently overwritten",

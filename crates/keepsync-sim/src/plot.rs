@@ -45,7 +45,7 @@ impl Plot {
                 off(&mut faults);
             }
         }
-        if !self.restores && self.bug != Some(Bug::NoEpoch) {
+        if !self.restores {
             faults.restore_every_ms = 0.0;
         }
         faults

@@ -4,7 +4,7 @@
 //! process may die, the disk may fail, the user may do something else.
 
 use crate::{
-    bug::Bug,
+    bug::{Bug, Planted},
     chance::{Area, Series},
     oracle::{Violation, broken},
     world::{Happening, World},
@@ -63,6 +63,7 @@ impl World {
             self.clock.now(),
             format_args!("{at} receives {kind} {request}: {}", gist(&answer)),
         );
+        self.note_answer(at, request, &answer);
         if self.chance.of(Area::Steps, at).chance(self.faults.crash_at_request) {
             return self.crash(at);
         }
@@ -177,12 +178,16 @@ impl World {
         if let Some(fault) = fault {
             self.plan_fault(at, fault);
         }
+        self.note_prunable(at)?;
         let line = name(&step);
         let now = self.clock.now();
         let device = &mut self.devices[at];
         let Some(app) = &mut device.app else { return Ok(()) };
         let postpones = matches!(step, Step::Postpone(_));
         let (done, _) = carry_out(&mut app.db, step);
+        if Planted::died() {
+            return self.crash(at);
+        }
         let full = device.full;
         if fault.is_some() && self.end_fault(at) {
             return self.crash(at);

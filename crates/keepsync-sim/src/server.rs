@@ -28,6 +28,11 @@
 //! tombstones of records it wrote itself. (Who knows an epoch has pulled before: it may have a record
 //! whose answer is still to come.)
 //!
+//! # Purge
+//! Tombstones and remembered answers are forgotten by age, but never the answer of a record's current
+//! version. A cursor below a forgotten tombstone starts over; a new record begins above the versions of
+//! forgotten ones.
+//!
 //! # Epochs
 //! [`ModelServer::restore`] takes an earlier state back, remembered answers included, and begins a
 //! new epoch that says where it branched. [`ModelServer::reset`] begins one out of nothing. A pull that
@@ -46,25 +51,6 @@ use uuid::Uuid;
 /// Collection and id of a record.
 pub type Key = (String, String);
 
-/// Ways in which a server may break the contract, for planted bugs. All are off in a good server.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Breach {
-    /// Applied answers are not remembered.
-    pub forgets_answers: bool,
-    /// Any base is good.
-    pub ignores_versions: bool,
-    /// `after` is not looked at.
-    pub ignores_after: bool,
-    /// The cursors after a page stand at the head, also when there is more.
-    pub cursor_runs_ahead: bool,
-    /// A restored server does not say so.
-    pub keeps_epoch: bool,
-    /// `base_id` is not looked at.
-    pub forgets_base_id: bool,
-    /// `earlier` is not looked at.
-    pub forgets_earlier_ids: bool,
-}
-
 /// Says what is wrong with an item, if anything: a code and a text for a person.
 pub type Validate = fn(&SyncItem) -> Option<(&'static str, String)>;
 
@@ -72,11 +58,13 @@ pub type Validate = fn(&SyncItem) -> Option<(&'static str, String)>;
 #[derive(Debug, Clone)]
 pub struct ModelServer {
     users: BTreeMap<String, Account>,
-    epoch: u32,
+    epochs: u32,
+    epoch: String,
     /// The epoch before, and the last change number of each user that both have.
     branch: Option<(String, BTreeMap<String, i64>)>,
     validate: Validate,
-    breach: Breach,
+    /// Bytes of versions after which a page ends, and after which conflicts are put off.
+    most_bytes: usize,
 }
 
 /// Everything of one user.
@@ -87,6 +75,9 @@ pub struct Account {
     head: i64,
     applied: HashMap<Uuid, Answered>,
     log: Vec<Applied>,
+    /// The highest change number, and the highest version, of a tombstone that was forgotten.
+    purged: i64,
+    floor: i64,
 }
 
 /// A record as the server holds it.
@@ -161,23 +152,41 @@ impl Content {
 impl ModelServer {
     /// An empty server that takes every body.
     pub fn new() -> Self {
-        Self::with(|_| None, Breach::default())
+        Self::with(|_| None)
     }
 
-    /// An empty server that validates, and breaks the contract as told.
-    pub fn with(validate: Validate, breach: Breach) -> Self {
+    /// An empty server that validates.
+    pub fn with(validate: Validate) -> Self {
         Self {
             users: BTreeMap::new(),
-            epoch: 1,
+            epochs: 1,
+            epoch: "e1".to_owned(),
             branch: None,
             validate,
-            breach,
+            most_bytes: usize::MAX,
         }
+    }
+
+    /// Pages end, and conflicts are put off, after so many bytes of versions.
+    pub fn limit_bytes(&mut self, most: usize) {
+        self.most_bytes = most;
     }
 
     /// The name of this life of the data.
     pub fn epoch(&self) -> String {
-        format!("e{}", self.epoch)
+        self.epoch.clone()
+    }
+
+    /// Gives the epoch that has just begun the name another server has for it.
+    pub fn name_epoch(&mut self, name: &str) {
+        name.clone_into(&mut self.epoch);
+    }
+
+    /// Forgets tombstones that were made, and answers that were given, before these times.
+    pub fn purge(&mut self, tombstones: i64, answers: i64) {
+        for account in self.users.values_mut() {
+            account.purge(tombstones, answers);
+        }
     }
 
     /// What a user has, if anything was ever applied.
@@ -210,11 +219,18 @@ impl ModelServer {
             label: request.device_label.as_deref(),
             now_ms,
         };
-        let results = request
-            .items
-            .iter()
-            .map(|item| account.take(item, &author, self.validate, self.breach))
-            .collect();
+        let mut carried = 0;
+        let mut results = Vec::new();
+        for item in &request.items {
+            let answer = account.take(item, &author, self.validate);
+            results.push(match &answer.server {
+                Some(_) if carried >= self.most_bytes => put_off(answer),
+                server => {
+                    carried += server.as_ref().map_or(0, size);
+                    answer
+                }
+            });
+        }
         Some(answer(epoch, results))
     }
 
@@ -227,7 +243,7 @@ impl ModelServer {
         let same_epoch = request.epoch.as_ref().is_none_or(|asked| *asked == epoch);
         let nothing = Account::default();
         let account = self.users.get(user).unwrap_or(&nothing);
-        let (changes, cursors, remaining) = account.page(request, same_epoch, self.breach);
+        let (changes, cursors, remaining) = account.page(request, same_epoch, self.most_bytes);
         Some(PullResponse {
             epoch,
             branch: self.branch.as_ref().map(|(parent, common)| Branch {
@@ -237,7 +253,11 @@ impl ModelServer {
             changes,
             cursors,
             has_more: remaining > 0,
-            whole: if same_epoch { starts_over(request) } else { Vec::new() },
+            whole: if same_epoch {
+                starts_over(request, account.purged)
+            } else {
+                Vec::new()
+            },
             remaining: Some(remaining),
             server_time: now_ms,
         })
@@ -270,10 +290,9 @@ impl ModelServer {
     }
 
     fn begin_epoch(&mut self, branch: Option<(String, BTreeMap<String, i64>)>) {
-        if !self.breach.keeps_epoch {
-            self.epoch += 1;
-            self.branch = branch;
-        }
+        self.epochs += 1;
+        self.epoch = format!("e{}", self.epochs);
+        self.branch = branch;
     }
 }
 
@@ -310,9 +329,9 @@ impl Account {
         self.applied.contains_key(&op)
     }
 
-    fn take(&mut self, item: &SyncItem, author: &Author<'_>, validate: Validate, breach: Breach) -> SyncResult {
+    fn take(&mut self, item: &SyncItem, author: &Author<'_>, validate: Validate) -> SyncResult {
         let content = Content::of(item);
-        if let Some(before) = self.applied.get(&item.op_id).filter(|_| !breach.forgets_answers) {
+        if let Some(before) = self.applied.get(&item.op_id) {
             if before.content == content {
                 return before.answer.clone();
             }
@@ -326,7 +345,7 @@ impl Account {
             .earlier
             .iter()
             .find_map(|op| self.applied.get(op).filter(|before| before.content.key == content.key));
-        if let Some(before) = earlier.filter(|_| !breach.forgets_answers && !breach.forgets_earlier_ids) {
+        if let Some(before) = earlier {
             return SyncResult {
                 op_id: item.op_id,
                 ..before.answer.clone()
@@ -336,7 +355,7 @@ impl Account {
             return refused(item, code, message);
         }
         let missing = |op: &Uuid| !self.applied.contains_key(op);
-        let blocked = item.after.iter().any(missing) && !breach.ignores_after;
+        let blocked = item.after.iter().any(missing);
         if blocked || item.base_op.as_ref().is_some_and(missing) {
             return refused(item, code::BLOCKED, "what it follows was not applied".to_owned());
         }
@@ -345,14 +364,29 @@ impl Account {
         let current = self.records.get(&content.key);
         let version = current.map_or(0, |stored| stored.version.version);
         let made_by = current.and_then(|stored| stored.version.op_id);
-        let meant = item
-            .base_id
-            .filter(|_| item.base_op.is_none() && !breach.forgets_base_id);
+        let meant = item.base_id.filter(|_| item.base_op.is_none());
         let is_another = meant.zip(made_by).is_some_and(|(meant, made_by)| meant != made_by);
-        if (base != version || is_another) && !breach.ignores_versions {
+        if base != version || is_another {
             return conflict(item, current.map(|stored| stored.version.clone()));
         }
-        self.apply(item, content, version + 1, author)
+        let version = current.map_or(self.floor, |stored| stored.version.version) + 1;
+        self.apply(item, content, version, author)
+    }
+
+    fn purge(&mut self, tombstones: i64, answers: i64) {
+        let (changes, purged, floor) = (&mut self.changes, &mut self.purged, &mut self.floor);
+        self.records.retain(|_, stored| {
+            let is_old = stored.version.data.is_none() && stored.version.updated_at < tombstones;
+            if is_old {
+                *purged = stored.change.max(*purged);
+                *floor = stored.version.version.max(*floor);
+                changes.remove(&stored.change);
+            }
+            !is_old
+        });
+        let current: BTreeSet<Option<Uuid>> = self.records.values().map(|stored| stored.version.op_id).collect();
+        self.applied
+            .retain(|op, before| before.answer.updated_at >= Some(answers) || current.contains(&Some(*op)));
     }
 
     fn apply(&mut self, item: &SyncItem, content: Content, version: i64, author: &Author<'_>) -> SyncResult {
@@ -413,7 +447,7 @@ impl Account {
     }
 
     /// The changes of a page, the cursors after it, and how many changes are left.
-    fn page(&self, request: &PullRequest, same_epoch: bool, breach: Breach) -> (Vec<Change>, Vec<Cursor>, u64) {
+    fn page(&self, request: &PullRequest, same_epoch: bool, most_bytes: usize) -> (Vec<Change>, Vec<Cursor>, u64) {
         let limit = request.limit.max(1) as usize;
         let asked: BTreeMap<&str, Asked> = request
             .collections
@@ -436,13 +470,22 @@ impl Account {
         };
         let mut old: Vec<(i64, &Key)> = self.changes.iter().map(|(&n, key)| (n, key)).filter(older).collect();
         old.sort_by_key(|(number, key)| Reverse((asked_for(&key.0).map(|at| at.priority), *number)));
-        let (given_new, left_new) = new.split_at(limit.min(new.len()));
+        let mut bytes = 0;
+        let mut fitting = |wanted: &[(i64, &Key)], room: usize| {
+            let fits = |(_, key): &&(i64, &Key)| {
+                let has_room = bytes < most_bytes;
+                bytes += self.records.get(*key).map_or(0, |stored| size(&stored.version));
+                has_room
+            };
+            wanted.iter().take(room).take_while(fits).count()
+        };
+        let (given_new, left_new) = new.split_at(fitting(&new, limit));
         let room = if left_new.is_empty() {
             limit - given_new.len()
         } else {
             0
         };
-        let (given_old, left_old) = old.split_at(room.min(old.len()));
+        let (given_old, left_old) = old.split_at(fitting(&old, room));
         let end = match given_new.last() {
             Some((last, _)) if !left_new.is_empty() => *last,
             _ => self.head,
@@ -458,12 +501,8 @@ impl Account {
             let lowest = given_old.iter().filter(same_rank).map(|(number, _)| *number).min();
             let comes_to = |below: i64| lowest.map_or(below, |lowest| lowest.min(below));
             let is_open = left_old.iter().any(|left| same_rank(&left));
-            let up = if breach.cursor_runs_ahead {
-                self.head
-            } else {
-                end.max(at.up)
-            };
-            let below = at.below.filter(|_| is_open && !breach.cursor_runs_ahead).map(comes_to);
+            let up = end.max(at.up);
+            let below = at.below.filter(|_| is_open).map(comes_to);
             let has_begun = !at.is_new || left_new.is_empty();
             if has_begun && (at.is_new || (up, below) != (at.up, at.below)) {
                 let of_it = |(_, key): &&(i64, &Key)| key.0 == **collection;
@@ -476,12 +515,14 @@ impl Account {
             }
         }
         let left = (left_new.len() + left_old.len()) as u64;
-        (changes, cursors, if breach.cursor_runs_ahead { 0 } else { left })
+        (changes, cursors, left)
     }
 
     fn asked(&self, wanted: &Cursor, same_epoch: bool) -> Asked {
         let given = wanted.cursor.as_ref().filter(|_| same_epoch);
-        let at = given.and_then(|text| position(text));
+        let at = given
+            .and_then(|text| position(text))
+            .filter(|(up, _)| *up >= self.purged);
         let (up, below) = at.unwrap_or((self.head, Some(self.head + 1)));
         Asked {
             up,
@@ -509,12 +550,13 @@ struct Asked {
     priority: i32,
 }
 
-/// The collections whose cursor this server did not give.
-fn starts_over(request: &PullRequest) -> Vec<String> {
+/// The collections whose cursor this server did not give, or cannot continue.
+fn starts_over(request: &PullRequest, purged: i64) -> Vec<String> {
     let mut whole: Vec<String> = Vec::new();
     for wanted in &request.collections {
         whole.retain(|name| *name != wanted.collection);
-        if wanted.cursor.as_deref().is_some_and(|text| position(text).is_none()) {
+        let continues = |text: &str| position(text).is_some_and(|(up, _)| up >= purged);
+        if wanted.cursor.as_deref().is_some_and(|text| !continues(text)) {
             whole.push(wanted.collection.clone());
         }
     }
@@ -543,6 +585,24 @@ fn blank(item: &SyncItem) -> SyncResult {
         server_id: None,
         error_message: None,
         retry_after_ms: None,
+    }
+}
+
+/// Bytes a version is counted for: its body, its clocks, and something for the rest.
+fn size(version: &Version) -> usize {
+    let bytes = |text: &Option<Box<serde_json::value::RawValue>>| text.as_ref().map_or(0, |text| text.get().len());
+    1_000 + bytes(&version.data) + bytes(&version.clocks)
+}
+
+/// In place of a conflict for which the answer has no room.
+fn put_off(conflict: SyncResult) -> SyncResult {
+    SyncResult {
+        status: SyncStatus::Error,
+        code: Some(code::TRY_LATER.to_owned()),
+        error_message: Some("it met another version; there are too many to show at once".to_owned()),
+        retry_after_ms: Some(1_000),
+        server: None,
+        ..conflict
     }
 }
 

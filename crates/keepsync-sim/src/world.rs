@@ -4,16 +4,17 @@
 
 use crate::{
     app,
-    bug::Bug,
+    backend::{Server, Snapshot},
+    bug::{Bug, Planted},
     chance::{Area, Chance, Series},
     clock::Clock,
     device::{ACCOUNTS, Broken, Device},
     faults::Faults,
+    keychain::Keychains,
     net::{Envelope, Mood},
     oracle::{Oracle, Violation},
     plot::Plot,
     rng::Rng,
-    server::{ModelServer, Snapshot, refuses_bad},
     trace::Trace,
 };
 use keepsync::{
@@ -21,11 +22,7 @@ use keepsync::{
     remote::Capabilities,
     settings::{Order, Settings},
 };
-use std::{
-    collections::{BTreeMap, HashSet},
-    path::Path,
-};
-use uuid::Uuid;
+use std::{collections::BTreeMap, path::Path};
 
 /// Something that will happen.
 #[derive(Debug)]
@@ -127,7 +124,8 @@ pub(crate) struct Parts {
 pub struct World {
     pub(crate) rng: Rng,
     pub(crate) clock: Clock,
-    pub(crate) server: ModelServer,
+    pub(crate) server: Server,
+    pub(crate) keychains: Keychains,
     pub(crate) devices: Vec<Device>,
     pub(crate) oracle: Oracle,
     pub(crate) trace: Trace,
@@ -144,8 +142,6 @@ pub struct World {
     /// How long a message takes at least and at most, where nothing is wrong, in milliseconds.
     pub(crate) delays: (u64, u64),
     pub(crate) stats: Stats,
-    /// Planted bug: operation ids that have been sent.
-    pub(crate) sent: HashSet<Uuid>,
     /// The report of each device's last pass.
     pub(crate) reports: Vec<Option<Report>>,
     /// No new faults begin.
@@ -160,6 +156,7 @@ pub struct World {
     acts_until: u64,
     pub(crate) act_every_ms: f64,
     pub(crate) backups: Vec<Snapshot>,
+    _planted: Planted,
     queue: BTreeMap<(u64, u64), Happening>,
     happenings: u64,
 }
@@ -228,7 +225,8 @@ impl World {
         let count = parts.count;
         let mut world = Self {
             clock,
-            server: ModelServer::with(refuses_bad, Bug::breach(bug)),
+            server: Server::new(seed, !Bug::is_of_server(bug), faults.restore_every_ms == 0.0)?,
+            keychains: Keychains::default(),
             oracle: Oracle::default(),
             trace: Trace::new(print),
             kinds: faults.kinds(),
@@ -239,7 +237,6 @@ impl World {
             server_down_until: 0,
             delays: parts.delays,
             stats: Stats::default(),
-            sent: HashSet::new(),
             reports: vec![None; count],
             healed: false,
             script: parts.script,
@@ -250,6 +247,7 @@ impl World {
             acts_until: parts.length,
             act_every_ms: parts.act_every_ms,
             backups: Vec::new(),
+            _planted: Planted::new(bug),
             queue: BTreeMap::new(),
             happenings: 0,
             devices,

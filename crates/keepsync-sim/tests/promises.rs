@@ -20,7 +20,7 @@ use keepsync::{
     session,
     settings::Settings,
 };
-use keepsync_sim::server::{Breach, ModelServer, refuses_bad};
+use keepsync_sim::server::{ModelServer, refuses_bad};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
@@ -48,7 +48,7 @@ fn sync(device: &mut Device, server: &mut ModelServer) -> keepsync::drain::Repor
 }
 
 fn validating() -> ModelServer {
-    ModelServer::with(refuses_bad, Breach::default())
+    ModelServer::with(refuses_bad)
 }
 
 fn on_disk(folder: &tempfile::TempDir) -> Device {

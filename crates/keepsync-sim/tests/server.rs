@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
-use keepsync_sim::server::{Breach, ModelServer, refuses_bad};
+use keepsync_sim::server::{ModelServer, refuses_bad};
 use keepsync_wire::{
     Cursor, Hlc, Operation, PullRequest, PullResponse, SyncItem, SyncRequest, SyncResult, SyncStatus, code,
 };
@@ -107,7 +107,7 @@ fn a_base_that_is_not_current_is_a_conflict_with_the_whole_version() {
 
 #[test]
 fn what_follows_something_that_was_not_applied_is_blocked_and_a_chain_goes_through() {
-    let mut server = ModelServer::with(refuses_bad, Breach::default());
+    let mut server = ModelServer::with(refuses_bad);
     let mut chained = update(2, "n", 0, "{\"a\":2}");
     chained.base_op = Some(Uuid::from_u128(1));
     chained.after = vec![Uuid::from_u128(1)];

@@ -139,6 +139,8 @@ pub mod env;
 pub mod settings;
 pub mod diagnostics;
 mod error;
+#[doc(hidden)]
+pub mod planted;
 
 pub use body::Body;
 pub use db::{Db, OpenOptions, Place, Read, Write};

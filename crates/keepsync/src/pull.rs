@@ -21,6 +21,7 @@ use crate::{
     error::Result,
     journal,
     notice::{self, NoticeKind},
+    planted::{self, Bug},
     record,
     remote::{PullPage, PullRequest, RemoteChange, RemoteVersion},
     session,
@@ -74,7 +75,7 @@ pub(crate) fn apply(write: &mut Write<'_>, page: &PullPage) -> Result<bool> {
         let known: Option<String> = write.read().meta("epoch")?;
         match known {
             None => write.set_meta("epoch", epoch.as_str())?,
-            Some(known) if known != *epoch => {
+            Some(known) if known != *epoch && !planted::is(Bug::NoEpoch) => {
                 epoch::begin(write, &known, epoch, page.branch.as_ref())?;
                 return Ok(true);
             }
@@ -88,6 +89,10 @@ pub(crate) fn apply(write: &mut Write<'_>, page: &PullPage) -> Result<bool> {
     let mut announced = BTreeSet::new();
     for name in &page.whole {
         start_over(write, name)?;
+    }
+    if planted::is(Bug::CursorBeforeRows) {
+        store_cursors(write, page, &mut generations)?;
+        planted::seam(Bug::CursorBeforeRows, write.conn)?;
     }
     for change in &page.changes {
         let Ok(collection) = write.shared.collections.get(&change.collection) else {
@@ -281,6 +286,7 @@ fn reach_head(write: &mut Write<'_>, generations: &mut Generations) -> Result<()
         }
         // In the first generation there is none before it that a record could have been seen in.
         let gone = match generation {
+            _ if planted::is(Bug::LostStays) => 0,
             0 => 0,
             _ => {
                 if lost_by_server {

@@ -14,7 +14,7 @@ mod routes;
 mod throttle;
 mod who;
 
-use crate::{Config, config::Limits, schema::Schemas, storage::Storage, token::Keys};
+use crate::{Config, check::Checks, config::Limits, schema::Schemas, storage::Storage, token::Keys};
 use axum::{
     Router,
     http::{HeaderName, HeaderValue, Method, header},
@@ -39,8 +39,7 @@ pub(crate) struct Peer(pub(crate) IpAddr);
 pub(crate) struct App {
     pub(crate) storage: Arc<dyn Storage>,
     keys: Keys,
-    schemas: Schemas,
-    limits: Limits,
+    checks: Checks,
     access_token_s: u64,
     users: Throttle<String>,
     addresses: Throttle<IpAddr>,
@@ -51,12 +50,15 @@ impl App {
         Self {
             storage,
             keys,
-            schemas,
             access_token_s: config.access_token_s,
             users: Throttle::new(config.limits.per_user),
             addresses: Throttle::new(config.limits.per_address),
-            limits: config.limits.clone(),
+            checks: Checks::with(config.limits.clone(), schemas),
         }
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.checks.limits
     }
 }
 

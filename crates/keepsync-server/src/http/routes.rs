@@ -2,8 +2,9 @@
 
 use super::{App, Peer, answer, body, frame::Told, who};
 use crate::{
-    check, clock,
-    storage::{Pull, Push, StorageFuture, Trade},
+    check::Unfit,
+    clock,
+    storage::{StorageFuture, Trade},
     token,
 };
 use axum::{
@@ -15,8 +16,6 @@ use keepsync_wire::{PullRequest, SyncRequest, SyncResponse, SyncStatus, TokenReq
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
 
-/// Bytes of a device's label that are kept.
-const LABEL_BYTES: usize = 256;
 /// Bytes of a request to trade a token, at most: whoever asks is not known yet.
 const TRADE_BYTES: usize = 16 * 1024;
 
@@ -69,19 +68,8 @@ fn up() -> Response {
 }
 
 async fn push(app: &App, peer: Peer, request: Request) -> Answer {
-    let (user, mut request): (_, SyncRequest) = open(app, peer, request).await?;
-    same_user(&user, &request.user_id)?;
-    device(&request.device_id)?;
-    within(request.items.len(), app.limits.items, "items")?;
-    if let Some(label) = &mut request.device_label {
-        cut(label);
-    }
-    let check = |item| check::refusal(item, &app.limits, &app.schemas);
-    let push = Push {
-        refusals: request.items.iter().map(check).collect(),
-        request,
-        answer_bytes: app.limits.page_bytes,
-    };
+    let (user, request): (_, SyncRequest) = open(app, peer, request).await?;
+    let push = app.checks.push(&user, request).map_err(unfit)?;
     let answer = within_time(app, app.storage.push(&user, push, clock::now_ms())).await?;
     let mut response = answer::json(push_status(&answer), &answer);
     let count = |status| answer.results.iter().filter(|result| result.status == status).count();
@@ -106,15 +94,8 @@ fn push_status(answer: &SyncResponse) -> StatusCode {
 }
 
 async fn page(app: &App, peer: Peer, request: Request) -> Answer {
-    let (user, mut request): (_, PullRequest) = open(app, peer, request).await?;
-    same_user(&user, &request.user_id)?;
-    device(&request.device_id)?;
-    within(request.collections.len(), app.limits.collections, "collections")?;
-    request.limit = request.limit.clamp(1, app.limits.page);
-    let pull = Pull {
-        request,
-        page_bytes: app.limits.page_bytes,
-    };
+    let (user, request): (_, PullRequest) = open(app, peer, request).await?;
+    let pull = app.checks.pull(&user, request).map_err(unfit)?;
     let page = within_time(app, app.storage.pull(&user, pull, clock::now_ms())).await?;
     let mut response = answer::json(StatusCode::OK, &page);
     response.extensions_mut().insert(Told {
@@ -127,7 +108,7 @@ async fn page(app: &App, peer: Peer, request: Request) -> Answer {
 
 async fn trade(app: &App, peer: Peer, request: Request) -> Answer {
     who::address(app, peer)?;
-    let request: TokenRequest = body::read(request.into_body(), TRADE_BYTES, app.limits.request_time).await?;
+    let request: TokenRequest = body::read(request.into_body(), TRADE_BYTES, app.limits().request_time).await?;
     let internal = |_| {
         let text = "the server failed";
         Box::new(answer::refuse(StatusCode::INTERNAL_SERVER_ERROR, code::INTERNAL, text))
@@ -166,7 +147,7 @@ async fn trade(app: &App, peer: Peer, request: Request) -> Answer {
 /// Who asks, and what for. A request that is refused for its token or its rate is read to its end all
 /// the same, see [`body`].
 async fn open<T: DeserializeOwned>(app: &App, peer: Peer, request: Request) -> Result<(String, T), Box<Response>> {
-    let (most, time) = (app.limits.request_bytes, app.limits.request_time);
+    let (most, time) = (app.limits().request_bytes, app.limits().request_time);
     match who::user(app, request.headers(), peer) {
         Ok(user) => Ok((user, body::read(request.into_body(), most, time).await?)),
         Err(refusal) => {
@@ -176,48 +157,25 @@ async fn open<T: DeserializeOwned>(app: &App, peer: Peer, request: Request) -> R
     }
 }
 
-/// A request that names another user than its token applies nothing and sees nothing.
-fn same_user(user: &str, named: &str) -> Result<(), Box<Response>> {
-    if user == named {
-        return Ok(());
-    }
-    let text = "user_id is not the token's";
-    Err(Box::new(answer::refuse(StatusCode::FORBIDDEN, code::FORBIDDEN, text)))
-}
-
-fn device(id: &str) -> Result<(), Box<Response>> {
-    if check::is_id(id) {
-        return Ok(());
-    }
-    let text = "device_id must be 1 to 256 bytes without control characters";
-    Err(Box::new(answer::refuse(
-        StatusCode::BAD_REQUEST,
-        code::VALIDATION,
-        text,
-    )))
-}
-
-fn within(count: usize, most: usize, what: &str) -> Result<(), Box<Response>> {
-    if count > most {
-        Err(answer::too_large(what))
-    } else {
-        Ok(())
+fn unfit(why: Unfit) -> Box<Response> {
+    match why {
+        Unfit::OtherUser => {
+            let text = "user_id is not the token's";
+            Box::new(answer::refuse(StatusCode::FORBIDDEN, code::FORBIDDEN, text))
+        }
+        Unfit::Device => {
+            let text = "device_id must be 1 to 256 bytes without control characters";
+            Box::new(answer::refuse(StatusCode::BAD_REQUEST, code::VALIDATION, text))
+        }
+        Unfit::TooMany(what) => answer::too_large(what),
     }
 }
 
 /// What the storage answers, if it does so in time. What it was asked to write it may write later; the
 /// device sends it again under the same id.
 async fn within_time<T>(app: &App, asked: StorageFuture<'_, T>) -> Result<T, Box<Response>> {
-    match tokio::time::timeout(app.limits.request_time, asked).await {
+    match tokio::time::timeout(app.limits().request_time, asked).await {
         Ok(answer) => answer.map_err(|error| Box::new(answer::storage_failed(&error))),
         Err(_) => Err(Box::new(answer::not_now())),
     }
-}
-
-/// A label that is too long is no reason to hold up what a device sends.
-fn cut(label: &mut String) {
-    let end = (0..=LABEL_BYTES.min(label.len()))
-        .rev()
-        .find(|end| label.is_char_boundary(*end));
-    label.truncate(end.unwrap_or_default());
 }

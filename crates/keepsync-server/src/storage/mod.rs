@@ -64,6 +64,14 @@ pub struct Purged {
     pub tokens: u64,
 }
 
+impl Purged {
+    pub(crate) fn add(&mut self, step: Self) {
+        self.tombstones += step.tombstones;
+        self.answers += step.answers;
+        self.tokens += step.tokens;
+    }
+}
+
 /// Where a server keeps what devices send.
 pub trait Storage: Send + Sync {
     /// Applies a push; when it answers, what it says is on the disk.

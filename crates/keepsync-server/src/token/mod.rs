@@ -59,7 +59,7 @@ pub(crate) fn fresh() -> Result<(String, TokenHash), ServerError> {
 }
 
 /// What is stored of a refresh token. Its 32 bytes are random, so no slow hash is needed.
-pub(crate) fn hash(token: &str) -> TokenHash {
+pub fn hash(token: &str) -> TokenHash {
     let digest = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
     let mut hash = TokenHash::default();
     hash.copy_from_slice(digest.as_ref());

@@ -15,6 +15,7 @@ use crate::{
     error::{Error, Result},
     hlc::Hlc,
     notice::{self, NoticeKind},
+    planted::{self, Bug},
     queue::{self, Ended, EntryState, Head, Kind, heads_of},
     record::{self, Base, Row, find, insert_confirmed},
     remote::{Accepted, RemoteVersion},
@@ -51,10 +52,13 @@ pub(crate) fn meet(
     };
     let seen = generation.unwrap_or(row.seen);
     let first_sighting = generation.is_some_and(|generation| row.seen < generation);
-    if remote.version <= row.version && !first_sighting && refused.is_none() {
+    if remote.version <= row.version && !first_sighting && refused.is_none() && !planted::is(Bug::StaleVersionWins) {
         return Ok(());
     }
     let mut entries = heads_of(write.conn, collection, id, row.lane())?;
+    if planted::is(Bug::SkipPullWhilePending) && !entries.is_empty() && refused.is_none() {
+        return Ok(());
+    }
     if let Some(position) = entries
         .iter()
         .position(|entry| remote.op.is_some_and(|op| entry.went_as(op)))
@@ -101,6 +105,7 @@ pub(crate) fn meet(
     let action = match (&known_base, remote.version) {
         // The server has nothing of this id and never told us of anything: nobody wrote against us.
         (Base::None, 0) if remote.body.is_none() => Action::KeepLocal,
+        _ if remote.body.is_none() && planted::is(Bug::TombstoneOverEdit) => Action::TakeRemote,
         _ => decide(write, (planned_on, base_version), &local, remote)?,
     };
     carry_out(write, action, local, row, entries, known_base, remote)?;
@@ -285,7 +290,9 @@ pub(super) fn rebase(write: &mut Write<'_>, entries: &[Head], remote: &RemoteVer
             Some(Kind::Update) if position == 0 && !is_there => entry.kind = Some(Kind::Create),
             _ => {}
         }
-        entry.base_version = remote.version;
+        if !planted::is(Bug::ResolveForgetsBase) {
+            entry.base_version = remote.version;
+        }
         entry.base_id = remote.op;
         entry.base = Base::Visible;
         if entry.state == EntryState::Conflict {

@@ -8,6 +8,7 @@
 use crate::{
     collection::{Collections, OnRejected},
     conflict::Policy,
+    planted::{self, Bug},
     queue::{EntryState, Kind},
 };
 use std::collections::{HashMap, HashSet};
@@ -199,12 +200,14 @@ impl Schedule {
         let mut before = Vec::new();
         if let Some(same) = self.entries(&item.collection, &item.id) {
             let passed_over = |other: usize| {
-                self.items[other].state == EntryState::Parked && self.rules.park_entry.contains(&item.collection)
+                let passes = planted::is(Bug::ParkedHoldsNobody);
+                self.items[other].state == EntryState::Parked
+                    && (passes || self.rules.park_entry.contains(&item.collection))
             };
             before.extend(
                 same.iter()
                     .copied()
-                    .filter(|&other| other < at && !passed_over(other))
+                    .filter(|&other| other < at && !passed_over(other) && !planted::is(Bug::FollowersBeforeHead))
                     .filter(live)
                     .max(),
             );
@@ -214,7 +217,8 @@ impl Schedule {
             && let Some(entries) = self.entries(parent, &item.lane)
         {
             let creates = |&other: &usize| self.items[other].kind == Some(Kind::Create);
-            before.extend(entries.iter().copied().filter(creates).filter(live));
+            let is_waited_for = |&other: &usize| live(&other) && !planted::is(Bug::ChildBeforeParent);
+            before.extend(entries.iter().copied().filter(creates).filter(is_waited_for));
         }
         if item.kind.is_some_and(Kind::follows_children)
             && let Some(lane) = self.lanes.get(&item.id)

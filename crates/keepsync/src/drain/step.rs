@@ -169,7 +169,14 @@ fn run(db: &mut Db, step: &Step) -> Result<(StepDone, Changes)> {
         }
         Step::Schedule => unchanged(StepDone::Scheduled(items(db)?)),
         Step::Claim(seqs) => {
-            let ((batch, flight), changes) = db.write(|write| queue::claim(write, seqs))?;
+            let ((batch, flight), changes) = db.write(|write| {
+                let claimed = queue::claim(write, seqs)?;
+                #[cfg(feature = "planted")]
+                if crate::planted::is(crate::planted::Bug::AcknowledgeBeforeAnswer) {
+                    crate::planted::acknowledge(write, &claimed.0, &claimed.1)?;
+                }
+                Ok(claimed)
+            })?;
             Ok((StepDone::Claimed(batch, flight), changes))
         }
         Step::Settle { flight, answer } => {

@@ -10,6 +10,7 @@ use crate::{
     db::{Read, Write},
     error::Result,
     hlc::Hlc,
+    planted::{self, Bug},
     record::{Base, find},
 };
 use rusqlite::params;
@@ -92,7 +93,11 @@ fn into(write: &mut Write<'_>, mut head: Head, kind: Kind, new: Append) -> Resul
     head.kind = Some(kind);
     head.hlc = new.hlc;
     head.earlier.clear();
-    head.freshen(write)?;
+    if planted::is(Bug::FoldAttempted) {
+        head.store(write)?;
+    } else {
+        head.freshen(write)?;
+    }
     set_content(write, head.seq, new.body.as_deref(), new.clocks.as_deref())?;
     if head.state == EntryState::Conflict {
         conflict::refresh_local(write, &new.collection, &new.id, new.body.as_deref(), new.hlc)?;
@@ -147,6 +152,10 @@ fn insert(write: &mut Write<'_>, new: Append, kind: Kind, before: Option<&Head>)
             base_id.as_ref().map(Uuid::as_bytes),
             new.clocks,
         ])?;
+    if planted::is(Bug::OrderByWallClock) {
+        let sql = "UPDATE entry SET seq = ?2 * 1000 + seq % 1000 WHERE op = ?1";
+        write.conn.execute(sql, params![op.as_bytes(), write.now.wall_ms])?;
+    }
     write.changes.queue = true;
     write.changes.sendable |= state == EntryState::Waiting;
     if state == EntryState::Conflict {

@@ -9,6 +9,7 @@ use crate::{
     collection::OnRejected,
     db::{Read, Write},
     error::Result,
+    planted::{self, Bug},
     remote::{PushBatch, PushItem},
 };
 use keepsync_wire::Operation;
@@ -235,11 +236,13 @@ fn predecessors_with(read: &Read<'_>, head: &Head, is_first: bool, parents: &mut
     };
     let registered = read.shared.collections.get(&head.collection).ok();
     let passed_over = |other: &Live| {
-        other.is_parked && registered.is_some_and(|collection| collection.on_rejected == OnRejected::ParkEntry)
+        let passes = planted::is(Bug::ParkedHoldsNobody);
+        other.is_parked
+            && (passes || registered.is_some_and(|collection| collection.on_rejected == OnRejected::ParkEntry))
     };
     let same_record = same
         .iter()
-        .filter(|other| other.seq < head.seq && !passed_over(other))
+        .filter(|other| other.seq < head.seq && !passed_over(other) && !planted::is(Bug::FollowersBeforeHead))
         .map(|other| other.seq)
         .max();
     let mut all: Vec<i64> = same_record.into_iter().collect();
@@ -251,7 +254,7 @@ fn predecessors_with(read: &Read<'_>, head: &Head, is_first: bool, parents: &mut
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => unknown.insert(parent(read.conn, &of.collection, &head.lane)?),
         };
-        all.extend(&known.creations);
+        all.extend(known.creations.iter().filter(|_| !planted::is(Bug::ChildBeforeParent)));
         parent_server_id.clone_from(&known.server_id);
     }
     if head.kind.is_some_and(Kind::follows_children) {

@@ -1,6 +1,7 @@
 //! Whether a further write joins the record's last entry. Pure.
 
 use super::{EntryState, Head, Kind};
+use crate::planted::{self, Bug};
 
 /// What is known of the record's last entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +40,10 @@ pub(super) fn fold(last: Option<Last>, kind: Kind) -> Fold {
     // A record that already has an entry is not created again.
     let kind = if kind == Kind::Create { Kind::Update } else { kind };
     let refused = matches!(last.state, EntryState::Conflict | EntryState::Parked);
-    if last.kind.changes_state() || kind.changes_state() || (last.maybe_sent && !refused) {
+    if last.kind.changes_state()
+        || kind.changes_state()
+        || (last.maybe_sent && !refused && !planted::is(Bug::FoldAttempted))
+    {
         return Fold::Append(kind);
     }
     match (last.kind, kind) {

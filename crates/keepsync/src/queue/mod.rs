@@ -50,6 +50,7 @@ use crate::{
     db::{Read, Write},
     error::{Error, Result},
     hlc::Hlc,
+    planted::{self, Bug},
     record::Base,
 };
 use once_cell::sync::Lazy;
@@ -98,7 +99,7 @@ impl Kind {
 
     /// Waits for the entries of the record's children.
     pub(crate) fn follows_children(self) -> bool {
-        self.changes_state() || self == Self::Delete
+        (self.changes_state() || self == Self::Delete) && !planted::is(Bug::EndBeforeChildren)
     }
 }
 

@@ -24,6 +24,7 @@ use crate::{
     drain::retry_delay,
     error::Result,
     journal,
+    planted::{self, Bug},
     record::{self, find},
     remote::{Accepted, Outcome, PushAnswer, RemoteVersion},
     settings::AfterLast,
@@ -69,8 +70,9 @@ pub struct SettleReport {
 pub(crate) fn settle(write: &mut Write<'_>, flight: &Flight, answer: &PushAnswer) -> Result<SettleReport> {
     let mut report = SettleReport::default();
     let mut results: HashMap<Uuid, &Outcome> = HashMap::with_capacity(answer.results.len());
-    for (op, outcome) in &answer.results {
-        results.entry(*op).or_insert(outcome);
+    for (at, (op, outcome)) in answer.results.iter().enumerate() {
+        let asked = flight.items.get(at).filter(|_| planted::is(Bug::ResultsByPosition));
+        results.entry(asked.map_or(*op, |(_, op)| *op)).or_insert(outcome);
     }
     if let Some(server_time) = answer.server_time {
         diagnostics::time_told(write, server_time)?;
@@ -84,7 +86,9 @@ pub(crate) fn settle(write: &mut Write<'_>, flight: &Flight, answer: &PushAnswer
     let arrived = arrive(write, flight, &results, answer.epoch.as_deref())?;
     report.accepted += arrived.len() as u64;
     for &(seq, op) in flight.items.iter().filter(|(seq, _)| !arrived.contains(seq)) {
-        let Some((head, content)) = whole_at(write.conn, seq)?.filter(|(head, _)| head.op == op) else {
+        let Some((head, content)) =
+            whole_at(write.conn, seq)?.filter(|(head, _)| head.op == op || planted::is(Bug::SettleByPlace))
+        else {
             continue;
         };
         match results.get(&op) {
@@ -102,6 +106,10 @@ pub(crate) fn settle(write: &mut Write<'_>, flight: &Flight, answer: &PushAnswer
                     message: "larger than the server takes".to_owned(),
                 };
                 report.rejected.push(rejection);
+            }
+            Some(Outcome::SignIn) if planted::is(Bug::DropOn401) => {
+                head.remove(write, Ended::Discarded)?;
+                record::settle_state(write, &head.collection, &head.id)?;
             }
             Some(Outcome::SignIn) => report.sign_in = true,
             Some(Outcome::Blocked) => blocked(write, head, &mut report)?,
@@ -126,6 +134,9 @@ pub(crate) fn settle(write: &mut Write<'_>, flight: &Flight, answer: &PushAnswer
         write.changes.queue = true;
     }
     land(write, flight, &arrived)?;
+    if planted::is(Bug::JournalNotWritten) {
+        write.conn.execute("DELETE FROM journal", [])?;
+    }
     journal::store(write)?;
     write.store_clocks()?;
     Ok(report)
@@ -375,6 +386,9 @@ pub(crate) fn postpone(write: &mut Write<'_>, mut head: Head, after_ms: Option<u
         code: code.to_owned(),
         message: message.to_owned(),
     });
+    if planted::is(Bug::NewIdOnRetry) {
+        head.op = write.uuid_v7();
+    }
     head.store(write)?;
     write.store_clocks()?;
     Ok(gives_up)

@@ -10,6 +10,7 @@ use crate::{
     conflict::{Stored, clocks_after},
     db::Write,
     error::{Error, Result},
+    planted::{self, Bug},
     queue::{self, Append, Appended, Kind},
     session,
 };
@@ -212,6 +213,7 @@ pub(crate) fn write_local(write: &mut Write<'_>, collection: &Collection, id: &s
             } else {
                 local.kind
             };
+            planted::seam(Bug::TwoTransactions, write.conn)?;
             let op = queue::append_first(write, append(&row, kind, body))?;
             Ok(Written {
                 id: row.id,
@@ -267,6 +269,7 @@ pub(crate) fn write_local(write: &mut Write<'_>, collection: &Collection, id: &s
                     Ok(Written { id: row.id, op: None })
                 }
                 Appended::Entry { op, released } => {
+                    planted::seam(Bug::TwoTransactions, write.conn)?;
                     row.state = row.state.max(RecordState::Pending);
                     row.store(write)?;
                     if released {

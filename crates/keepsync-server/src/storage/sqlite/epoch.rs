@@ -6,7 +6,10 @@
 //! as one that was restored by command. A snapshot of the file system has no mark and cannot be told
 //! from the original: after going back to one, run a backup and a restore of it.
 
-use crate::storage::StorageError;
+use crate::{
+    planted::{self, Bug},
+    storage::StorageError,
+};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use uuid::Uuid;
 
@@ -17,8 +20,18 @@ pub(crate) struct Epoch {
     pub(crate) parent: Option<String>,
 }
 
+/// A name that no epoch has had.
+pub(super) fn fresh() -> Result<Uuid, StorageError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|_| StorageError::Failed("no random numbers".to_owned()))?;
+    Ok(Uuid::from_bytes(bytes))
+}
+
 /// The epoch of an opened file; a new one where there is none, or the file is a backup.
-pub(super) fn begin(conn: &mut Connection) -> Result<Epoch, StorageError> {
+pub(super) fn begin(
+    conn: &mut Connection,
+    fresh: impl FnOnce() -> Result<Uuid, StorageError>,
+) -> Result<Epoch, StorageError> {
     let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let known = get(&transaction, "epoch")?;
     let marked = get(&transaction, "backup")?.is_some();
@@ -28,9 +41,7 @@ pub(super) fn begin(conn: &mut Connection) -> Result<Epoch, StorageError> {
             parent: get(&transaction, "parent")?,
         },
         parent => {
-            let mut bytes = [0; 16];
-            getrandom::fill(&mut bytes).map_err(|_| StorageError::Failed("no random numbers".to_owned()))?;
-            let name = Uuid::from_bytes(bytes).simple().to_string();
+            let name = fresh()?.simple().to_string();
             set(&transaction, "epoch", &name)?;
             if let Some(parent) = &parent {
                 set(&transaction, "parent", parent)?;
@@ -46,7 +57,9 @@ pub(super) fn begin(conn: &mut Connection) -> Result<Epoch, StorageError> {
 
 /// Marks a file as a backup made at `now_ms`; gives its epoch.
 pub(crate) fn mark(conn: &Connection, now_ms: i64) -> Result<String, StorageError> {
-    set(conn, "backup", &now_ms.to_string())?;
+    if !planted::is(Bug::NoEpoch) {
+        set(conn, "backup", &now_ms.to_string())?;
+    }
     get(conn, "epoch")?.ok_or(StorageError::NotData)
 }
 

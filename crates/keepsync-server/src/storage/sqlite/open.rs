@@ -35,7 +35,21 @@ pub(crate) fn open(path: &Path) -> Result<Connection, StorageError> {
     Ok(conn)
 }
 
+/// Tables in memory: what a file holds, or empty ones.
+pub(super) fn in_memory(content: Option<&[u8]>) -> Result<Connection, StorageError> {
+    let mut conn = Connection::open_in_memory()?;
+    if let Some(content) = content {
+        conn.deserialize_read_exact(rusqlite::MAIN_DB, content, content.len(), false)?;
+    }
+    harden(&conn)?;
+    if check(&conn)? < known() {
+        migrate(&mut conn)?;
+    }
+    Ok(conn)
+}
+
 /// Opens a file that is there, for reading.
+#[cfg(feature = "http")]
 pub(super) fn reader(path: &Path) -> Result<Connection, StorageError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;

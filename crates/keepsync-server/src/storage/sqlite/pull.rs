@@ -9,7 +9,10 @@
 //! named in `whole`. One of another epoch starts over too; the device knows by the epoch.
 
 use super::{cursor::At, epoch::Epoch, rows};
-use crate::storage::{Pull, StorageError};
+use crate::{
+    planted::{self, Bug},
+    storage::{Pull, StorageError},
+};
 use keepsync_wire::{Branch, Change, Cursor, PullRequest, PullResponse};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::{
@@ -53,12 +56,18 @@ pub(super) fn pull(
         conn,
         user,
         pull,
+        now_ms,
         changes: Vec::new(),
         bytes: 0,
         left: BTreeMap::new(),
     };
-    let (up, new_left) = page.upwards(&asked, account.head)?;
-    let below = page.downwards(&asked, new_left == 0)?;
+    let (mut up, new_left) = page.upwards(&asked, account.head)?;
+    let mut below = page.downwards(&asked, new_left == 0)?;
+    if planted::is(Bug::CursorRunsAhead) {
+        up = account.head;
+        below.clear();
+        page.left.clear();
+    }
     let mut cursors = Vec::new();
     for (&collection, asked) in &asked {
         let at = At {
@@ -136,6 +145,7 @@ struct Page<'a> {
     conn: &'a Connection,
     user: &'a str,
     pull: &'a Pull,
+    now_ms: i64,
     changes: Vec<Change>,
     bytes: usize,
     /// What does not fit, of each collection.
@@ -173,6 +183,9 @@ impl Page<'_> {
             let change: i64 = row.get(0)?;
             let name = row.get_ref(1)?.as_str().unwrap_or_default();
             if asked.get(name).is_none_or(|asked| change <= asked.at.up) {
+                continue;
+            }
+            if planted::is(Bug::LateCommits) && is_late(self.conn, row.get(3)?, self.now_ms)? {
                 continue;
             }
             // Once one is left, all after it are: the page's end is one number.
@@ -245,6 +258,14 @@ fn could_know(conn: &Connection, user: &str, request: &PullRequest, rowid: i64) 
                WHERE record.rowid = ?1 AND record.user = ?2 AND writer.device_id = ?3";
     let mut statement = conn.prepare_cached(sql)?;
     Ok(statement.exists(params![rowid, user, request.device_id])?)
+}
+
+/// Planted bug: a transaction of an odd change number takes a minute to be seen.
+fn is_late(conn: &Connection, rowid: i64, now_ms: i64) -> Result<bool, StorageError> {
+    let sql = "SELECT change % 2 = 1 AND updated_at > ?2 - 60000 FROM record WHERE rowid = ?1";
+    Ok(conn
+        .prepare_cached(sql)?
+        .query_row(params![rowid, now_ms], |row| row.get(0))?)
 }
 
 fn read(conn: &Connection, user: &str, rowid: i64) -> Result<Change, StorageError> {

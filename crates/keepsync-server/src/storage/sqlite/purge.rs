@@ -3,7 +3,11 @@
 //! Stopped between two steps: the rest is forgotten the next time. A step is one transaction, so what
 //! an account remembers of its forgotten tombstones is never behind.
 
-use crate::storage::{Purged, StorageError};
+use crate::{
+    config::Retention,
+    planted::{self, Bug},
+    storage::{Purged, StorageError},
+};
 use rusqlite::{Connection, Row, params};
 
 /// Rows a step looks at, of each kind.
@@ -15,6 +19,18 @@ pub(super) struct Before {
     pub(super) tombstones: i64,
     pub(super) answers: i64,
     pub(super) tokens: i64,
+}
+
+impl Before {
+    pub(super) fn of(retention: &Retention, now_ms: i64) -> Self {
+        let before =
+            |age: std::time::Duration| now_ms.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+        Self {
+            tombstones: before(retention.tombstones),
+            answers: before(retention.answers),
+            tokens: now_ms,
+        }
+    }
 }
 
 /// The last answer that was looked at: when it was remembered, user, operation.
@@ -72,6 +88,11 @@ fn forget_tombstones(conn: &Connection, before: i64) -> Result<u64, StorageError
         found.push((rowid, user, collection, id, change, version));
     }
     for (rowid, user, collection, id, change, version) in &found {
+        let (change, version) = if planted::is(Bug::PurgeForgetsItself) {
+            (&0, &0)
+        } else {
+            (change, version)
+        };
         conn.prepare_cached(
             "UPDATE account SET purged = max(purged, ?2), version_floor = max(version_floor, ?3) WHERE user = ?1",
         )?
@@ -96,7 +117,10 @@ fn forget_answers(conn: &Connection, before: i64, place: Place) -> Result<(u64, 
         .query_map(params![before, place.0, place.1, place.2, STEP], read)?
         .collect::<Result<Vec<_>, _>>()?;
     let mut forgotten = 0;
-    for (Place(_, user, op), _) in found.iter().filter(|(_, is_current)| !is_current) {
+    for (Place(_, user, op), _) in found
+        .iter()
+        .filter(|(_, is_current)| !is_current || planted::is(Bug::PurgeForgetsCurrent))
+    {
         forgotten += conn
             .prepare_cached("DELETE FROM applied WHERE user = ?1 AND op = ?2")?
             .execute(params![user, op])? as u64;

@@ -3,6 +3,7 @@
 use super::rows;
 use crate::{
     decide::{self, Decision, Facts, Fingerprint, Remembered, decide},
+    planted::{self, Bug},
     storage::{Push, StorageError},
 };
 use keepsync_wire::{Operation, SyncItem, SyncRequest, SyncResponse, SyncResult, Version};
@@ -95,14 +96,14 @@ impl<'a> Account<'a> {
 
     /// What is known; of an operation that was applied before, no more than that.
     fn facts(&self, item: &SyncItem) -> Result<Facts, StorageError> {
-        let remembered = self.remembered(item.op_id)?;
+        let remembered = self.remembered(item.op_id)?.filter(|_| !planted::is(Bug::NoDedup));
         if remembered.is_some() {
             return Ok(Facts {
                 remembered,
                 ..Facts::default()
             });
         }
-        for op in &item.earlier {
+        for op in item.earlier.iter().filter(|_| !planted::is(Bug::ForgetsEarlierIds)) {
             if let Some(earlier) = self.remembered(*op)?
                 && self.is_of(*op, item)?
             {
@@ -198,6 +199,10 @@ impl<'a> Account<'a> {
                 "INSERT INTO writer (user, collection, id, device_id) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
             )?
             .execute([self.user, &item.entity_type, &item.entity_id, &request.device_id])?;
+        if planted::is(Bug::NoDedup) {
+            let sql = "DELETE FROM applied WHERE user = ?1 AND op = ?2";
+            self.conn.execute(sql, params![self.user, item.op_id.as_bytes()])?;
+        }
         self.conn
             .prepare_cached(
                 "INSERT INTO applied (user, op, collection, id, fingerprint, version, change, updated_at, at)

@@ -1,5 +1,6 @@
 //! The thread that writes.
 
+use super::transact::transact;
 use crate::storage::{StorageError, StorageFuture};
 use rusqlite::Connection;
 use std::{
@@ -107,39 +108,13 @@ impl Writer {
 fn run(conn: Connection, mut waiting: Receiver<Box<dyn Call>>) {
     let mut calls = Vec::new();
     while waiting.blocking_recv_many(&mut calls, SHARED) > 0 {
-        let committed = transact(&conn, &mut calls);
+        let committed = transact(&conn, &mut calls, |call, conn| call.work(conn));
         for call in calls.drain(..) {
             call.answer(committed.clone());
         }
     }
     // The log goes into the file; if it cannot, the next to open finds it.
     let _ = conn.close();
-}
-
-/// One transaction for all of them. An error of one takes back that one; an error of the transaction
-/// takes back all.
-fn transact(conn: &Connection, calls: &mut [Box<dyn Call>]) -> Answer<()> {
-    conn.execute_batch("BEGIN IMMEDIATE")?;
-    let done = each(conn, calls).and_then(|()| Ok(conn.execute_batch("COMMIT")?));
-    if done.is_err() && !conn.is_autocommit() {
-        conn.execute_batch("ROLLBACK")?;
-    }
-    done
-}
-
-fn each(conn: &Connection, calls: &mut [Box<dyn Call>]) -> Answer<()> {
-    for call in calls {
-        conn.execute_batch("SAVEPOINT one")?;
-        if let Err(error) = call.work(conn) {
-            // SQLite itself takes the whole transaction back where the disk is full or broken.
-            if conn.is_autocommit() {
-                return Err(error);
-            }
-            conn.execute_batch("ROLLBACK TO one")?;
-        }
-        conn.execute_batch("RELEASE one")?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

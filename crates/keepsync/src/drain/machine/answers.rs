@@ -42,11 +42,14 @@ impl Drain {
             (Asking::Probe(trigger), Answer::Probed(Ok(()))) => {
                 self.link = Link::Online;
                 // It is known by this answer that the network is back: what was not answered goes again.
-                let unanswered = std::mem::take(&mut self.unanswered);
                 let trigger = match trigger {
                     Trigger::Timer | Trigger::Confirm => Trigger::NetworkBack,
                     other => other,
                 };
+                if self.refuses(trigger, at, out) {
+                    return self.after_pass(at, out);
+                }
+                let unanswered = std::mem::take(&mut self.unanswered);
                 self.release_or_begin(trigger, unanswered, at, out);
             }
             (Asking::Probe(trigger), Answer::Probed(Err(_))) => {
@@ -127,8 +130,10 @@ impl Drain {
     ) {
         let code = fault.code();
         match fault {
+            Fault::Offline if planted::is(Bug::CountOfflineAttempts) => self.slow_request(half, flight, at, out),
             Fault::Offline => self.lost_network(half, at, out),
             Fault::Timeout => self.ask(Request::Probe, Asking::ProbeAfterTimeout(half, flight), at, out),
+            Fault::Throttled { .. } if planted::is(Bug::IgnoresRetryAfter) => self.end_pass(half, code, at, out),
             Fault::Throttled { after_ms } => {
                 let wait = after_ms
                     .unwrap_or(self.settings.throttle_default_ms)
@@ -136,6 +141,19 @@ impl Drain {
                 self.throttled_until = at.now.tick_ms.saturating_add(wait);
                 self.owed = true;
                 self.end_pass(half, code, at, out);
+            }
+            #[cfg(feature = "planted")]
+            Fault::SignIn if planted::is(Bug::DropOn401) && flight.is_some() => {
+                let flight = flight.unwrap_or_default();
+                let answer = planted::unauthorized(&flight);
+                self.step(
+                    Step::Settle {
+                        flight: flight.clone(),
+                        answer,
+                    },
+                    Storing::Settle(flight),
+                    out,
+                );
             }
             Fault::SignIn => self.sign_in(half, at, out),
             Fault::TooLarge | Fault::Server { .. } if flight.is_some() => {

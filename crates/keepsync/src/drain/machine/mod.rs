@@ -23,6 +23,7 @@ use super::{
 use crate::{
     conflict::{self, Unresolved},
     env::Now,
+    planted::{self, Bug},
     queue::{Flight, Rejection, SettleReport},
     remote::{Capabilities, Fault, PullPage, PullRequest, PushAnswer, PushBatch, TokenFault},
     settings::{AfterLast, Order, Settings},

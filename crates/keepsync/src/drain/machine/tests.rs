@@ -548,6 +548,30 @@ fn what_a_throttled_trigger_would_have_let_go_is_let_go_when_the_floor_has_passe
 }
 
 #[test]
+fn a_probe_that_finds_the_backend_does_not_pass_the_floor() {
+    let mut bench = Bench::new(settings());
+    bench.write(1);
+    bench.pulls = false;
+    let (request, what) = bench.wake(Trigger::User).unwrap();
+    let wait = Fault::Throttled { after_ms: Some(90_000) };
+    assert!(bench.answer(request, faulty(&what, wait)).is_none());
+    bench.feed(Event::NetworkLost);
+    let asked = bench.after(10_000);
+    assert_eq!(kind(&asked), "probe");
+    let (request, what) = asked.unwrap();
+    assert!(bench.answer(request, well(&what)).is_none());
+    assert_eq!(bench.last().push, HalfResult::Failed("throttled"));
+    assert!(bench.after(79_999).is_none());
+    let asked = bench.after(1);
+    assert_eq!(kind(&asked), "push", "and then it goes by itself");
+    assert_eq!(
+        bench.released.last(),
+        Some(&Release::Exhausted),
+        "as after any way back to the network"
+    );
+}
+
+#[test]
 fn retry_after_is_capped_and_has_a_default() {
     for (said, expected) in [(None, 60_000), (Some(u64::MAX), 24 * 60 * 60_000)] {
         let mut bench = Bench::new(settings());

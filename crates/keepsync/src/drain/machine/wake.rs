@@ -30,16 +30,7 @@ impl Drain {
             self.write_due.get_or_insert(due);
             return;
         }
-        if let Some(refusal) = self.refusal(trigger, at) {
-            if self.throttled_until > at.now.tick_ms {
-                self.owed = true;
-                self.owed_to = match trigger {
-                    Trigger::User => Some(trigger),
-                    Trigger::NetworkBack | Trigger::Foreground => self.owed_to.or(Some(trigger)),
-                    _ => self.owed_to,
-                };
-            }
-            out.push(Instruction::Finished(refusal));
+        if self.refuses(trigger, at, out) {
             return;
         }
         if self.link == Link::Offline {
@@ -56,6 +47,24 @@ impl Drain {
             _ => None,
         };
         trigger.is_some_and(Trigger::only_pushes)
+    }
+
+    /// Whether a drain cannot start now; whoever asked is told, and what is owed to him is kept in mind. Asked
+    /// when somebody wants one, and again when a probe has found the backend: the floor may have come between.
+    pub(super) fn refuses(&mut self, trigger: Trigger, at: At, out: &mut Vec<Instruction>) -> bool {
+        let Some(refusal) = self.refusal(trigger, at) else {
+            return false;
+        };
+        if self.throttled_until > at.now.tick_ms {
+            self.owed = true;
+            self.owed_to = match trigger {
+                Trigger::User => Some(trigger),
+                Trigger::NetworkBack | Trigger::Foreground => self.owed_to.or(Some(trigger)),
+                _ => self.owed_to,
+            };
+        }
+        out.push(Instruction::Finished(refusal));
+        true
     }
 
     /// Why a drain cannot start now, whoever asks.
