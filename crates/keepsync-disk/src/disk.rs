@@ -96,6 +96,20 @@ impl Disk {
         state.fired.take()
     }
 
+    /// From now on the files together may grow by this many bytes and no more; `None`: without bounds. Beside
+    /// any plan; a crash does not change it.
+    ///
+    /// # Errors
+    /// Those of reading the folder.
+    pub fn limit(&self, more: Option<u64>) -> io::Result<()> {
+        let mut state = self.shared.state();
+        state.limit = match more {
+            Some(more) => Some(state.used()? + more),
+            None => None,
+        };
+        Ok(())
+    }
+
     /// Where the planned fault struck first, if it has.
     pub fn fired(&self) -> Option<Point> {
         self.shared.state().fired.clone()
@@ -169,6 +183,8 @@ pub(crate) struct State {
     dead: bool,
     /// How many bytes the files may have together, on a disk that is full for ever.
     room: Option<u64>,
+    /// The same, on a disk that is small.
+    limit: Option<u64>,
 }
 
 /// How a file is opened.
@@ -195,6 +211,7 @@ impl State {
             fired: None,
             dead: false,
             room: None,
+            limit: None,
         }
     }
 
@@ -209,10 +226,13 @@ impl State {
             return Err(Failed::Planned(Fault::Stop));
         }
         self.counted.add(op);
-        if let Some(room) = self.room {
-            if grows > 0 && self.used()?.saturating_add(grows) > room {
-                return Err(Failed::Planned(Fault::Full));
-            }
+        if let Some(room) = self.room.into_iter().chain(self.limit).min()
+            && grows > 0
+            && self.used()?.saturating_add(grows) > room
+        {
+            return Err(Failed::Planned(Fault::Full));
+        }
+        if self.room.is_some() {
             return Ok(());
         }
         let Some(plan) = self.plan else { return Ok(()) };
@@ -370,7 +390,7 @@ impl State {
         if self.dead {
             return Err(Failed::Planned(Fault::Stop));
         }
-        if self.plan.is_none() {
+        if self.plan.is_none() && self.limit.is_none() {
             self.counted.add(Op::Write);
             return Ok(self.node(number)?.write(at, bytes)?);
         }
