@@ -20,6 +20,8 @@ pub struct Changes {
     pub sendable: bool,
     /// Operations whose outcome is known now, or is another than before.
     pub outcomes: Vec<Uuid>,
+    /// Whether another process wrote to the file since the commit before: anything may be another.
+    pub elsewhere: bool,
 }
 
 impl Changes {
@@ -36,6 +38,7 @@ impl Changes {
         self.sessions |= other.sessions;
         self.sendable |= other.sendable;
         self.outcomes.extend(other.outcomes);
+        self.elsewhere |= other.elsewhere;
     }
 
     pub(crate) fn record(&mut self, collection: &str) {

@@ -1,5 +1,9 @@
 //! Time and randomness, passed in: the core never asks for them.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 use uuid::Uuid;
 
 /// A moment, on two clocks.
@@ -65,33 +69,46 @@ impl Env for SystemEnv {
 /// 2. On opening, the new life starts at the stored tick plus the wall time gone by since, or at
 ///    the stored tick itself if the wall clock was turned back.
 /// 3. From then on ticks follow the monotonic clock.
+/// 4. Another process of the device may store ticks of its own, and be ahead because it slept less. Who finds
+///    such a tick catches up with it, as on opening.
 ///
 /// A wall clock turned back while the process was away makes retries wait at most one more step; one
 /// turned forward makes them go out early. Neither changes any order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Clones are one clock.
+#[derive(Debug, Clone)]
 pub struct Ticks {
-    offset: u64,
+    offset: Arc<AtomicU64>,
 }
 
 impl Ticks {
     /// Starts a process life. `stored` is the last stored tick and its wall time.
     pub fn resume(env: &dyn Env, stored: Option<(u64, i64)>) -> Self {
-        let start = stored.map_or(0, |(tick, wall)| {
-            let away = u64::try_from(env.wall_ms().saturating_sub(wall)).unwrap_or(0);
-            tick.saturating_add(away)
-        });
         Self {
-            offset: start.saturating_sub(env.monotonic_ms()),
+            offset: Arc::new(AtomicU64::new(offset(env, stored))),
         }
+    }
+
+    /// Somebody else stored this tick, at this wall time. Never goes back.
+    pub fn catch_up(&self, env: &dyn Env, stored: Option<(u64, i64)>) {
+        self.offset.fetch_max(offset(env, stored), Relaxed);
     }
 
     /// The moment.
     pub fn now(&self, env: &dyn Env) -> Now {
         Now {
             wall_ms: env.wall_ms(),
-            tick_ms: self.offset.saturating_add(env.monotonic_ms()),
+            tick_ms: self.offset.load(Relaxed).saturating_add(env.monotonic_ms()),
         }
     }
+}
+
+/// How far ticks are ahead of the monotonic clock, for one who was away since `stored`.
+fn offset(env: &dyn Env, stored: Option<(u64, i64)>) -> u64 {
+    let start = stored.map_or(0, |(tick, wall)| {
+        let away = u64::try_from(env.wall_ms().saturating_sub(wall)).unwrap_or(0);
+        tick.saturating_add(away)
+    });
+    start.saturating_sub(env.monotonic_ms())
 }
 
 /// A UUIDv7 for a wall time in UTC milliseconds.
@@ -112,7 +129,7 @@ pub(crate) fn unit(random: [u8; 16]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+    use std::sync::atomic::AtomicI64;
 
     struct Fixed(AtomicI64);
     impl Env for Fixed {
@@ -141,5 +158,17 @@ mod tests {
         assert_eq!(ticks.now(&env).tick_ms, 100_000);
         env.0.store(-50, Relaxed);
         assert_eq!(ticks.now(&env).tick_ms, 100_000);
+    }
+
+    #[test]
+    fn who_finds_a_later_tick_catches_up_and_never_goes_back() {
+        let env = Fixed(AtomicI64::new(5_000));
+        let ticks = Ticks::resume(&env, Some((100_000, 5_000)));
+        let same = ticks.clone();
+        ticks.catch_up(&env, Some((200_000, 4_000)));
+        assert_eq!(same.now(&env).tick_ms, 201_000);
+        ticks.catch_up(&env, Some((1_000, 5_000)));
+        ticks.catch_up(&env, None);
+        assert_eq!(same.now(&env).tick_ms, 201_000);
     }
 }

@@ -296,9 +296,30 @@ async fn a_handshake_that_never_ends_ends_at_the_connect_deadline() {
     let server = Scripted::healthy();
     let remote = hasty(&server.url().replace("http:", "https:"), 150, 9_000, 9_000);
     let start = Instant::now();
-    assert_eq!(remote.probe().await.err(), Some(Fault::Timeout));
+    assert_eq!(remote.probe().await.err(), Some(Fault::Offline), "nothing has left");
     let elapsed = start.elapsed();
     assert!(elapsed < SOON, "{elapsed:?}");
+}
+
+/// What a device in a dead zone meets: its packets are dropped, and nobody says no. Before 2026-11-20 it was
+/// taken for a request that timed out, and cost each write of the batch an attempt and its schedule's wait.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_connection_that_nobody_accepts_or_refuses_is_offline() {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    // Once its queue is full, the system drops who knocks.
+    let mut queue = Vec::new();
+    let moment = Duration::from_millis(300);
+    while let Ok(knocked) = tokio::time::timeout(moment, tokio::net::TcpStream::connect(address)).await {
+        queue.push(knocked.unwrap());
+        assert!(queue.len() < 100, "the queue has no end");
+    }
+    let offline = || Some(Fault::Offline);
+    let faults = all(&hasty(&format!("http://{address}"), 150, 9_000, 9_000)).await;
+    assert_eq!(faults, [offline(), offline(), offline()]);
 }
 
 #[tokio::test]

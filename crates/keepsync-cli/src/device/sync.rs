@@ -135,5 +135,6 @@ fn words(status: Status, waiting: u64) -> String {
         Status::NeedsFirstSync { stalled: true } => "a first sync is needed, and nothing comes".to_owned(),
         Status::StorageFull => "no room on the disk".to_owned(),
         Status::LocalOnly => "local only; --server names a server".to_owned(),
+        Status::Elsewhere => "another process syncs this file".to_owned(),
     }
 }

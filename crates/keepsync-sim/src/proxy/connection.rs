@@ -2,6 +2,7 @@
 
 use super::{
     Fault, Shared,
+    link::Way,
     message::{Message, Reader},
 };
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -11,6 +12,33 @@ pub(super) struct Connection {
     client: Reader<TcpStream>,
     upstream: Option<(SocketAddr, Reader<TcpStream>)>,
     shared: Arc<Shared>,
+    /// Place in the log of the request that is under way.
+    under_way: usize,
+}
+
+/// A request's place in the log; it is over when this is dropped, if not before.
+struct UnderWay {
+    shared: Arc<Shared>,
+    at: usize,
+}
+
+impl UnderWay {
+    fn new(shared: &Arc<Shared>, request: &Message) -> Self {
+        Self {
+            at: shared.log().begin(&request.path, request.bytes.len()),
+            shared: Arc::clone(shared),
+        }
+    }
+
+    fn end(&self) {
+        self.shared.log().end(self.at);
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.end();
+    }
 }
 
 /// What follows a request.
@@ -29,13 +57,18 @@ impl Connection {
             client: Reader::new(client),
             upstream: None,
             shared,
+            under_way: 0,
         }
     }
 
     pub(super) async fn run(mut self) {
         while let Ok(Some(request)) = self.client.request().await {
+            let under_way = UnderWay::new(&self.shared, &request);
+            self.under_way = under_way.at;
             // A server that died, or one that is not there, looks like a reset.
-            match self.exchange(request).await.unwrap_or(After::Reset) {
+            let after = self.exchange(request, &under_way).await.unwrap_or(After::Reset);
+            drop(under_way);
+            match after {
                 After::Next => {}
                 After::Close => return,
                 After::Reset => {
@@ -46,8 +79,12 @@ impl Connection {
         }
     }
 
-    async fn exchange(&mut self, request: Message) -> io::Result<After> {
+    async fn exchange(&mut self, request: Message, under_way: &UnderWay) -> io::Result<After> {
         let keep = request.keep;
+        if !self.shared.pass(Way::Up).await {
+            self.client.closed().await;
+            return Ok(After::Close);
+        }
         let whole = match self.shared.fault_of(&request.path) {
             None => self.forward(request, None).await?.bytes,
             Some(Fault::Refuse | Fault::CutRequest) => return Ok(After::Reset),
@@ -63,8 +100,31 @@ impl Connection {
             Some(Fault::CutAnswer(bytes)) => {
                 let mut answer = self.forward(request, None).await?.bytes;
                 answer.truncate(bytes);
+                under_way.end();
                 self.client.stream.write_all(&answer).await?;
                 return Ok(After::Close);
+            }
+            Some(Fault::ResetAnswer(bytes)) => {
+                let mut answer = self.forward(request, None).await?.bytes;
+                answer.truncate(bytes);
+                under_way.end();
+                self.client.stream.write_all(&answer).await?;
+                return Ok(After::Reset);
+            }
+            Some(Fault::CutUpload(bytes)) => {
+                let mut part = request.bytes;
+                part.truncate(bytes);
+                self.send_up(&part, None).await?;
+                // Dropped: a FIN, unless something was left unread.
+                self.upstream = None;
+                return Ok(After::Close);
+            }
+            Some(Fault::ResetUpload(bytes)) => {
+                let mut part = request.bytes;
+                part.truncate(bytes);
+                let _ = self.send_up(&part, None).await?.stream.set_zero_linger();
+                self.upstream = None;
+                return Ok(After::Reset);
             }
             Some(Fault::HalfOpen) => {
                 self.forward(request, None).await?;
@@ -74,12 +134,18 @@ impl Connection {
             Some(Fault::Slow { bytes, tick }) => {
                 let pace = Some((bytes.max(1), tick));
                 let answer = self.forward(request, pace).await?.bytes;
+                under_way.end();
                 trickle(&mut self.client.stream, &answer, pace).await?;
                 self.shared.count(|counts| counts.answered += 1);
                 return Ok(if keep { After::Next } else { After::Close });
             }
             Some(Fault::Instead(canned)) => canned.bytes,
         };
+        if !self.shared.pass(Way::Down).await {
+            self.client.closed().await;
+            return Ok(After::Close);
+        }
+        under_way.end();
         self.client.stream.write_all(&whole).await?;
         self.shared.count(|counts| counts.answered += 1);
         Ok(if keep { After::Next } else { After::Close })
@@ -89,6 +155,7 @@ impl Connection {
     async fn forward(&mut self, request: Message, pace: Option<(usize, Duration)>) -> io::Result<Message> {
         let answer = self.send_up(&request.bytes, pace).await?.answer().await?;
         self.shared.count(|counts| counts.heard += 1);
+        self.shared.log().answered(self.under_way, answer.bytes.len());
         if !answer.keep || !request.keep {
             self.upstream = None;
         }

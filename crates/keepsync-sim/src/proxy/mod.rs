@@ -4,7 +4,8 @@
 //! was meant for, also on a connection that has been open for long. Faults are switched while it runs:
 //!
 //! * [`Proxy::always`] is the weather: every request meets it until it is changed;
-//! * [`Proxy::next`] is a single blow: the next request whose path fits, once, before any weather.
+//! * [`Proxy::next`] is a single blow: the next request whose path fits, once, before any weather;
+//! * [`Proxy::cut`] cuts the link to the device in one direction or both, until [`Proxy::heal`].
 //!
 //! # One request
 //! 1. A connection is accepted. In [`Fault::Refuse`] weather it is reset at once.
@@ -19,15 +20,25 @@
 //! A connection that hangs by a fault hangs until the client gives up; dropping the [`Proxy`] ends all.
 
 mod connection;
+mod link;
+mod log;
 mod message;
 
+pub use link::Cut;
+pub use log::Exchange;
+
 use connection::Connection;
+use link::{Link, Way};
+use log::Log;
 use std::{
     collections::{BTreeMap, VecDeque},
     future::Future,
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 use tokio::{
@@ -49,6 +60,12 @@ pub enum Fault {
     LostReply,
     /// It goes up; so many bytes of the answer come down, then the connection is closed.
     CutAnswer(usize),
+    /// It goes up; so many bytes of the answer come down, then the connection is reset.
+    ResetAnswer(usize),
+    /// So many bytes of it go up, then both connections are closed in good order.
+    CutUpload(usize),
+    /// So many bytes of it go up, then both connections are reset.
+    ResetUpload(usize),
     /// It goes up and is answered, but the answer never comes, and nobody closes anything.
     HalfOpen,
     /// Both ways in pieces of so many bytes, each after a pause.
@@ -71,6 +88,9 @@ impl Fault {
             Self::CutRequest => "request cut",
             Self::LostReply => "reply lost",
             Self::CutAnswer(_) => "answer cut",
+            Self::ResetAnswer(_) => "answer reset",
+            Self::CutUpload(_) => "upload cut",
+            Self::ResetUpload(_) => "upload reset",
             Self::HalfOpen => "half open",
             Self::Slow { .. } => "slow",
             Self::Instead(canned) => canned.name,
@@ -154,11 +174,27 @@ struct Rules {
 struct Shared {
     rules: Mutex<Rules>,
     counts: watch::Sender<Counts>,
+    log: Mutex<Log>,
+    link: Link,
+    /// Counts, for chance.
+    passed: AtomicU64,
 }
 
 impl Shared {
     fn rules(&self) -> MutexGuard<'_, Rules> {
         self.rules.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the link lets bytes pass; false if it never will.
+    async fn pass(&self, way: Way) -> bool {
+        // Spread over 0 to 1, the same in every run.
+        let n = self.passed.fetch_add(1, Relaxed);
+        let share = (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 11) as f64 / (1_u64 << 53) as f64;
+        self.link.pass(way, share).await
     }
 
     fn count(&self, f: impl FnOnce(&mut Counts)) {
@@ -217,6 +253,9 @@ impl Proxy {
                 next: VecDeque::new(),
             }),
             counts: watch::Sender::new(Counts::default()),
+            log: Mutex::default(),
+            link: Link::default(),
+            passed: AtomicU64::new(0),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Ok(Self {
@@ -246,6 +285,16 @@ impl Proxy {
         self.shared.rules().always = fault;
     }
 
+    /// Cuts the link to the device, until it is [healed](Proxy::heal).
+    pub fn cut(&self, cut: Cut) {
+        self.shared.link.cut(cut);
+    }
+
+    /// Heals the link.
+    pub fn heal(&self) {
+        self.shared.link.cut(Cut::default());
+    }
+
     /// What the next request meets whose path ends in `path` (empty: any), once. Several wait in
     /// line.
     pub fn next(&self, path: &str, fault: Fault) {
@@ -260,6 +309,11 @@ impl Proxy {
     /// What has happened so far.
     pub fn counts(&self) -> Counts {
         self.shared.counts.borrow().clone()
+    }
+
+    /// When each request was under way, in the order they came.
+    pub fn exchanges(&self) -> Vec<Exchange> {
+        self.shared.log().all().to_vec()
     }
 
     /// Waits until the counts are so; the caller bounds how long.

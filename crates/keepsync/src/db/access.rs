@@ -44,6 +44,9 @@ pub struct Write<'c> {
     pub(crate) changes: Changes,
     /// Bytes of bodies the journal gained, not stored yet; see [`journal`](crate::journal).
     pub(crate) journal_bytes: i64,
+    /// How often it was seen that another process had written.
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "the runner asks"))]
+    pub(crate) elsewhere: u64,
 }
 
 impl<'c> Write<'c> {

@@ -80,6 +80,16 @@ impl Clock {
         clamped
     }
 
+    /// Another process of this device wrote to the file, up to this clock: what is written from here on is
+    /// later.
+    pub(crate) fn catch_up(&mut self, stored: Hlc, now: Now) {
+        let believed = match self.reference(now) {
+            Some(reference) => stored.clamped(reference, self.ahead_ms),
+            None => stored,
+        };
+        self.latest = self.latest.max(believed);
+    }
+
     /// The backend told its time. Gives by how many milliseconds the latest own clock was too far ahead, if
     /// it was.
     pub(crate) fn learn(&mut self, server_time: i64, now: Now) -> Option<i64> {

@@ -19,9 +19,13 @@
 //! 3. `COMMIT` with FULL: one fsync for the whole group. Stopped before: nothing of the group
 //!    happened. Stopped after: all of it did.
 //! 4. What changed is given back to be published; never before the commit.
+//!
+//! Another process may write between two transactions. Each begins by looking whether one did, and then
+//! catches up with the clocks that are kept in memory (`elsewhere.rs`).
 
 mod access;
 mod clock;
+mod elsewhere;
 mod harden;
 mod installation;
 mod migrate;
@@ -31,6 +35,7 @@ pub(crate) mod wipe;
 
 pub use access::{Read, Write};
 use clock::Clock;
+use elsewhere::Elsewhere;
 pub(crate) use room::{Need, forget_oldest};
 pub use salvage::Salvage;
 
@@ -131,6 +136,7 @@ pub struct Db {
     clock: Clock,
     salvaged: Option<Salvage>,
     unsaved_synced_at: Option<i64>,
+    elsewhere: Elsewhere,
 }
 
 /// What readers and writers of one file have in common.
@@ -203,10 +209,8 @@ impl Db {
             (None, Place::File(file)) => installation::id(&beside(file, ".device-id"), &*options.env)?,
             (None, Place::Memory) => env::uuid_v7(options.env.wall_ms(), options.env.random()).to_string(),
         };
-        let stored: Option<i64> = meta(&conn, "tick")?;
-        let stored_wall: Option<i64> = meta(&conn, "tick_wall")?;
-        let stored = stored.and_then(|tick| u64::try_from(tick).ok()).zip(stored_wall);
-        let ticks = Ticks::resume(&*options.env, stored);
+        let elsewhere = Elsewhere::new(&conn)?;
+        let ticks = Ticks::resume(&*options.env, latest_tick(&conn)?);
         let clock = Clock::new(latest_clock(&conn)?, options.settings.clock_ahead_ms);
         let mut db = Self {
             conn,
@@ -215,6 +219,7 @@ impl Db {
             clock,
             salvaged: None,
             unsaved_synced_at: None,
+            elsewhere,
             shared: Shared {
                 collections: Arc::new(options.collections),
                 settings: Arc::new(options.settings),
@@ -319,7 +324,7 @@ impl Db {
 
     #[cfg(feature = "runtime")]
     pub(crate) fn ticks(&self) -> Ticks {
-        self.ticks
+        self.ticks.clone()
     }
 
     /// Reads.
@@ -369,9 +374,13 @@ impl Db {
         f: &mut impl FnMut(&mut Write<'_>) -> Result<T>,
     ) -> Result<(T, Changes)> {
         self.begin(durability)?;
-        let (result, changes) = self.with_write(f);
+        let (result, mut changes) = self.with_write(f);
         match result {
-            Ok(value) => self.commit(durability).map(|()| (value, changes)),
+            Ok(value) => {
+                self.commit(durability)?;
+                changes.elsewhere = self.elsewhere.tell();
+                Ok((value, changes))
+            }
             Err(error) => {
                 self.roll_back(durability);
                 Err(self.located(error))
@@ -434,7 +443,10 @@ impl Db {
                 self.roll_back(Durability::Full);
             }
         }
-        verdict.map(|()| changes)
+        verdict.map(|()| {
+            changes.elsewhere = self.elsewhere.tell();
+            changes
+        })
     }
 
     fn with_write<T>(&mut self, f: impl FnOnce(&mut Write<'_>) -> T) -> (T, Changes) {
@@ -445,6 +457,7 @@ impl Db {
             clock: &mut self.clock,
             changes: Changes::default(),
             journal_bytes: 0,
+            elsewhere: self.elsewhere.times(),
         };
         let value = f(&mut write);
         let changes = write.changes;
@@ -466,6 +479,10 @@ impl Db {
         if let Err(error) = begun {
             self.restore(durability);
             return Err(self.located(error.into()));
+        }
+        if let Err(error) = self.catch_up() {
+            self.roll_back(durability);
+            return Err(self.located(error));
         }
         Ok(())
     }
@@ -534,6 +551,12 @@ impl Db {
 fn meta<T: FromSql>(conn: &Connection, key: &str) -> Result<Option<T>> {
     let mut statement = conn.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
     Ok(statement.query_row([key], |row| row.get(0)).optional()?)
+}
+
+fn latest_tick(conn: &Connection) -> Result<Option<(u64, i64)>> {
+    let tick: Option<i64> = meta(conn, "tick")?;
+    let wall: Option<i64> = meta(conn, "tick_wall")?;
+    Ok(tick.and_then(|tick| u64::try_from(tick).ok()).zip(wall))
 }
 
 /// User writes do not store the clock (it would cost each a page): the newest entry holds it.

@@ -52,7 +52,7 @@ pub(crate) fn resume_all(folder: &Path) -> Result<()> {
 }
 
 fn finish(file: &Path) -> Result<()> {
-    for suffix in ["-wal", "-shm", "-journal", ".suspect", ".reserve"] {
+    for suffix in ["-wal", "-shm", "-journal", ".suspect", ".reserve", ".drain"] {
         remove(&super::beside(file, suffix))?;
     }
     for path in companions(file, ".damaged-")? {

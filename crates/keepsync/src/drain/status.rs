@@ -38,6 +38,8 @@ pub enum Status {
     StorageFull,
     /// No backend is configured; everything local works.
     LocalOnly,
+    /// Another process of this device drains this file.
+    Elsewhere,
 }
 
 impl Status {
@@ -53,6 +55,7 @@ impl Status {
             Self::NeedsFirstSync { .. } => "needs_first_sync",
             Self::StorageFull => "storage_full",
             Self::LocalOnly => "local_only",
+            Self::Elsewhere => "elsewhere",
         }
     }
 }
@@ -69,6 +72,7 @@ pub struct Snapshot {
     pub(super) next_due: Option<u64>,
     pub(super) stalled: bool,
     pub(super) last_synced_at: Option<i64>,
+    pub(super) elsewhere: bool,
 }
 
 impl Snapshot {
@@ -90,10 +94,12 @@ impl Snapshot {
             Status::Syncing { done, total }
         } else if needs_first_sync {
             Status::NeedsFirstSync { stalled: false }
-        } else if self.offline {
+        } else if self.offline && !self.elsewhere {
             Status::Offline
         } else if attention > 0 {
             Status::NeedsAttention { count: attention }
+        } else if self.elsewhere {
+            Status::Elsewhere
         } else if self.nothing_before > now.tick_ms {
             Status::WaitingUntil {
                 at: at(self.nothing_before),
@@ -103,6 +109,16 @@ impl Snapshot {
         } else {
             Status::Idle
         }
+    }
+
+    /// The code under which a half fails that another process would not let this one run.
+    #[cfg(feature = "runtime")]
+    pub(crate) const ELSEWHERE: &'static str = "elsewhere";
+
+    /// Whether another process is the one that drains: what this one knows of the network is old.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn elsewhere(self, elsewhere: bool) -> Self {
+        Self { elsewhere, ..self }
     }
 
     /// Whether a first sync that the app needs has brought nothing for as long as the settings allow.
@@ -188,6 +204,26 @@ mod tests {
                 Status::NeedsAttention { count: 1 },
             ),
             (Snapshot { offline: true, ..base }, parked, false, Status::Offline),
+            (
+                Snapshot {
+                    elsewhere: true,
+                    offline: true,
+                    nothing_before: 9_000,
+                    ..base
+                },
+                waiting,
+                false,
+                Status::Elsewhere,
+            ),
+            (
+                Snapshot {
+                    elsewhere: true,
+                    ..base
+                },
+                parked,
+                false,
+                Status::NeedsAttention { count: 3 },
+            ),
             (
                 Snapshot { offline: true, ..base },
                 parked,

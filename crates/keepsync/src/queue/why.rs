@@ -147,6 +147,7 @@ impl Why {
                 Status::NeedsSignIn => "the account has to sign in again".to_owned(),
                 Status::StorageFull => "there is no room on the disk".to_owned(),
                 Status::LocalOnly => "no server is configured".to_owned(),
+                Status::Elsewhere => "another process of this device sends".to_owned(),
                 Status::WaitingUntil { at } => format!("nothing is sent before {}", time(*at)),
                 _ => "the drain is at work".to_owned(),
             },
@@ -163,6 +164,7 @@ impl Why {
                 | Status::NeedsSignIn
                 | Status::StorageFull
                 | Status::LocalOnly
+                | Status::Elsewhere
                 | Status::WaitingUntil { .. },
             ) => Self::Drain(status),
             _ => self,

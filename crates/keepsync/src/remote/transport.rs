@@ -434,12 +434,11 @@ fn elsewhere(asked: &Url, response: &Response) -> bool {
 fn transport(error: &reqwest::Error) -> Fault {
     if is_untrusted(error) {
         Fault::Untrusted
-    } else if error.is_timeout() {
-        Fault::Timeout
     } else if error.is_connect() {
+        // Refused, no way there, or not made in time: nothing has left, so nothing of it was tried.
         Fault::Offline
     } else {
-        // The connection broke after (some of) the request had left: the backend may have it.
+        // No answer in time, or the connection broke: the backend may have it.
         Fault::Timeout
     }
 }

@@ -1,23 +1,34 @@
 //! Carries the drain's instructions out on tokio: storage steps on the writer's thread, requests on
 //! the network, one timer. It holds nothing of the store but the writer and what is told to it, so a
 //! store that is dropped is gone.
+//!
+//! Where several processes have the file open, only the owner of the drain lets passes start
+//! ([`owner`](super::owner)). What would have started one elsewhere is kept, and starts it here when
+//! ownership comes.
 
 use super::{
     hub::{Hub, Subject},
+    owner::{Owner, SECOND},
     writer::Writer,
 };
 use crate::{
     conflict::{self, Resolvers, Unresolved},
-    drain::{Answer, Drain, Event, Instruction, Report, Request, Snapshot, StepDone, Trigger},
+    drain::{Answer, Drain, Event, HalfResult, Instruction, Report, Request, Snapshot, StepDone, Trigger},
     env::{self, Env, Ticks},
-    error::Error,
+    error::{Error, Result as Outcome},
     remote::{Fault, Remote, Token, TokenFault, Tokens},
 };
 use std::{collections::VecDeque, future::Future, pin::Pin, sync::Arc, time::Duration};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
 
 /// How long the app's sign-in may take to give a token.
 const TOKEN_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long somebody who asks for a drain waits for another process to be done with its own.
+const TURN_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What is asked of the drain.
 pub(super) enum Command {
@@ -38,6 +49,37 @@ pub(super) struct Drainer {
     pub(super) env: Arc<dyn Env>,
     pub(super) ticks: Ticks,
     pub(super) snapshot: watch::Sender<Snapshot>,
+    pub(super) owner: Owner,
+    /// Makes a drain that has done nothing yet, with the stored floor of a throttled backend.
+    pub(super) anew: Box<dyn Fn(Option<i64>) -> Drain + Send + Sync>,
+    pub(super) turn: Turn,
+}
+
+/// What the drainer knows beside its drain.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    /// Whether the app is active: ownership is kept between passes then.
+    active: bool,
+    /// What would have started a pass, had another process not been the owner.
+    missed: Option<Trigger>,
+    /// How often others had written when this process last had the drain.
+    elsewhere: u64,
+    /// When to look at the lock, or at what others wrote, again.
+    look: Option<Instant>,
+}
+
+/// Who waits for a pass, and since when.
+struct Caller {
+    trigger: Trigger,
+    asked: Instant,
+    answer: oneshot::Sender<Report>,
+}
+
+/// What another process may have changed.
+struct Found {
+    elsewhere: u64,
+    throttled_until: Option<i64>,
+    needs_first_sync: bool,
 }
 
 type Open = Pin<Box<dyn Future<Output = Answered> + Send>>;
@@ -52,7 +94,7 @@ struct Answered {
 impl Drainer {
     /// Runs until every sender of commands is gone.
     pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
-        let mut waiting: Vec<(Trigger, oneshot::Sender<Report>)> = Vec::new();
+        let mut waiting: Vec<Caller> = Vec::new();
         let mut open: Option<Open> = None;
         let mut timer: Option<u64> = None;
         let mut used: Option<Token> = None;
@@ -60,15 +102,17 @@ impl Drainer {
         let mut events: VecDeque<Event> = VecDeque::new();
         loop {
             while let Some(event) = events.pop_front() {
+                if let Event::Active(active) = event {
+                    self.turn.active = active;
+                }
+                let Some(event) = self.admit(event, &mut events).await else {
+                    self.tell_refused(&mut waiting);
+                    continue;
+                };
                 let now = self.ticks.now(&*self.env);
                 let instructions = self.drain.handle(event, now, env::unit(self.env.random()));
                 // Before anybody is told that a pass is over: who asks then gets the status after it.
-                self.snapshot.send_if_modified(|snapshot| {
-                    let changed = *snapshot != self.drain.snapshot();
-                    *snapshot = self.drain.snapshot();
-                    changed
-                });
-                self.hub.touch(Subject::Status);
+                self.show();
                 for instruction in instructions {
                     match instruction {
                         Instruction::Step(step) => match self.writer.step(step).await {
@@ -86,22 +130,23 @@ impl Drainer {
                         Instruction::Finished(report) => {
                             // A pass that only sent what was just written is not what was asked for.
                             let only_pushed = report.trigger.is_some_and(Trigger::only_pushes);
-                            let asked = |(trigger, _): &mut (Trigger, _)| !only_pushed || trigger.only_pushes();
-                            for (_, caller) in waiting.extract_if(.., asked) {
+                            let asked = |caller: &mut Caller| !only_pushed || caller.trigger.only_pushes();
+                            for caller in waiting.extract_if(.., asked) {
                                 // A caller that has gone away needs no answer.
-                                let _ = caller.send(report.clone());
+                                let _ = caller.answer.send(report.clone());
                             }
                         }
                     }
                 }
             }
+            self.let_go();
             tokio::select! {
                 biased;
                 command = commands.recv() => match command {
                     None => return,
                     Some(Command::Event(event)) => events.push_back(event),
                     Some(Command::Sync(trigger, caller)) => {
-                        waiting.push((trigger, caller));
+                        waiting.push(Caller { trigger, asked: Instant::now(), answer: caller });
                         events.push_back(Event::Wake(trigger));
                     }
                 },
@@ -113,12 +158,128 @@ impl Drainer {
                     events.push_back(Event::Answered { request: answered.request, answer: answered.answer });
                 }
                 () = written(&mut sendable) => events.push_back(Event::Wake(Trigger::Write)),
-                () = until(timer, &self.ticks, &*self.env) => {
+                () = until(timer.filter(|_| self.turn.missed.is_none()), &self.ticks, &*self.env) => {
                     timer = None;
                     events.push_back(Event::Timer);
                 }
+                () = moment(self.turn.look) => {
+                    self.turn.look = None;
+                    match self.turn.missed {
+                        Some(trigger) => events.push_back(Event::Wake(trigger)),
+                        None => drop(self.look().await),
+                    }
+                }
             }
         }
+    }
+
+    /// Lets an event through to the drain. `None`: not now, because another process is the owner; or the
+    /// drain begins anew, and the event stands in `events` again.
+    async fn admit(&mut self, event: Event, events: &mut VecDeque<Event>) -> Option<Event> {
+        let trigger = match &event {
+            // It only sets a timer.
+            Event::Wake(Trigger::Write) => return Some(event),
+            Event::Wake(trigger) => *trigger,
+            Event::Timer => Trigger::Timer,
+            _ => return Some(event),
+        };
+        if self.drain.is_busy() || self.owner.is_owner() {
+            return Some(event);
+        }
+        if !self.owner.take() {
+            let missed = self.turn.missed.get_or_insert(trigger);
+            if trigger == Trigger::User {
+                *missed = trigger;
+            }
+            self.turn.look = Some(Instant::now() + self.owner.again_in());
+            // What the owner has done meanwhile is shown here too.
+            let _ = self.look().await;
+            self.show();
+            return None;
+        }
+        let was_refused = self.turn.missed.take().is_some();
+        self.turn.look = None;
+        let found = match self.look().await {
+            Ok(found) if was_refused || found.elsewhere != self.turn.elsewhere => found,
+            // A file that cannot be looked at now is the next step's business.
+            _ => return Some(event),
+        };
+        self.turn.elsewhere = found.elsewhere;
+        self.drain = (self.anew)(found.throttled_until);
+        for first in [
+            Event::Wake(trigger),
+            Event::NeedsFirstSync(found.needs_first_sync),
+            Event::Active(self.turn.active),
+        ] {
+            events.push_front(first);
+        }
+        None
+    }
+
+    /// Looks at what others wrote; whoever follows it is told.
+    async fn look(&self) -> Outcome<Found> {
+        let look = self.writer.write(|write| {
+            let read = write.read();
+            Ok(Found {
+                elsewhere: write.elsewhere,
+                throttled_until: read.meta("throttled_until")?,
+                needs_first_sync: !read.needs_first_sync()?.is_empty(),
+            })
+        });
+        look.await
+    }
+
+    /// Ownership is kept while a pass runs or the app is active. What others write meanwhile is looked for,
+    /// once it is known that there are others.
+    fn let_go(&mut self) {
+        if !self.owner.is_owner() || self.drain.is_busy() {
+            return;
+        }
+        if !(self.turn.active && self.drain.is_automatic()) {
+            self.owner.let_go();
+            self.turn.look = None;
+        } else if self.hub.has_others() && self.turn.look.is_none() {
+            self.turn.look = Some(Instant::now() + SECOND);
+        }
+    }
+
+    /// Who has waited long enough for another process is told that it is the one that drains.
+    fn tell_refused(&mut self, waiting: &mut Vec<Caller>) {
+        if !self.owner.was_refused() {
+            return;
+        }
+        let has_waited = |caller: &mut Caller| {
+            let patience = match caller.trigger {
+                _ if caller.answer.is_closed() => Duration::ZERO,
+                Trigger::Background { budget_ms } => TURN_PATIENCE.min(Duration::from_millis(budget_ms)),
+                _ => TURN_PATIENCE,
+            };
+            caller.asked.elapsed() >= patience
+        };
+        for caller in waiting.extract_if(.., has_waited) {
+            let elsewhere = HalfResult::Failed(Snapshot::ELSEWHERE);
+            let _ = caller.answer.send(Report {
+                trigger: Some(caller.trigger),
+                pull: elsewhere,
+                push: elsewhere,
+                ..Report::default()
+            });
+        }
+        if waiting.is_empty() && !self.drain.is_automatic() {
+            // Nobody wants a pass any more, and none starts by itself.
+            self.turn.missed = None;
+            self.turn.look = None;
+        }
+    }
+
+    fn show(&self) {
+        let shown = self.drain.snapshot().elsewhere(self.owner.was_refused());
+        self.snapshot.send_if_modified(|snapshot| {
+            let changed = *snapshot != shown;
+            *snapshot = shown;
+            changed
+        });
+        self.hub.touch(Subject::Status);
     }
 
     fn ask(&self, request: u64, what: Request, used: Option<Token>) -> Open {
@@ -192,6 +353,13 @@ async fn refresh(tokens: Option<Arc<Tokens>>, used: Option<Token>) -> Result<(),
 async fn answer(open: &mut Option<Open>) -> Answered {
     match open {
         Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn moment(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

@@ -7,7 +7,10 @@ use crate::{
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -30,6 +33,8 @@ pub(super) struct Hub {
     subjects: HashMap<Subject, watch::Sender<u64>>,
     /// Only those that somebody waits for.
     outcomes: Mutex<HashMap<Uuid, watch::Sender<u64>>>,
+    /// Whether another process was seen to write.
+    others: AtomicBool,
 }
 
 /// Waits for news of one operation. Any number may wait for the same.
@@ -85,11 +90,21 @@ impl Hub {
                 .map(|subject| (subject, watch::Sender::new(0)))
                 .into(),
             outcomes: Mutex::default(),
+            others: AtomicBool::new(false),
         }
+    }
+
+    /// Whether there are other processes that write to the file.
+    pub(super) fn has_others(&self) -> bool {
+        self.others.load(Relaxed)
     }
 
     /// After a commit.
     pub(super) fn publish(&self, changes: &Changes) {
+        if changes.elsewhere {
+            self.others.store(true, Relaxed);
+            return self.touch_all();
+        }
         for name in &changes.collections {
             if let Some(sender) = self.collections.get(name) {
                 sender.send_modify(|revision| *revision += 1);
@@ -124,7 +139,7 @@ impl Hub {
         }
     }
 
-    /// The store is closed: everyone who waits looks again, and is told.
+    /// The store is closed, or another process wrote: everyone who waits looks again, and is told.
     pub(super) fn touch_all(&self) {
         for sender in self.collections.values().chain(self.subjects.values()) {
             sender.send_modify(|revision| *revision += 1);

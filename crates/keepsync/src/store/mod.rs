@@ -3,12 +3,31 @@
 //! Reads run on connections of their own, writes on one thread that lets them share an fsync, the
 //! drain on tokio. Nothing the app calls waits for the network, except [`Store::sync`] and
 //! [`Store::background`], which say so.
+//!
+//! # Several processes
+//! An app and its extension may have one file open at the same time; each opens it with the same
+//! collections. Both read and write as ever; one of them drains: the first that wants to, for as long as it is
+//! active or a pass runs (`owner.rs`). The other's status is [`Status::Elsewhere`]; what it writes goes
+//! out with the owner's passes, and it becomes the owner when the other goes.
+//!
+//! What the app has to do:
+//! * An extension calls [`Store::foreground`] with `false` once it has opened the store, or sets
+//!   [`Settings::automatic`](crate::settings::Settings::automatic) to `false`: it is never in the foreground,
+//!   and would keep the app from draining. An app calls it when it leaves the foreground.
+//! * Before it is suspended it ends a pass that may be under way: [`Store::background`] with a budget ends by
+//!   itself, [`Store::cancel`] ends any.
+//! * What another process wrote is noticed, and told to subscriptions, with the next write or drain of this
+//!   one, when it comes to the foreground ([`Store::foreground`]), and every second while this one is active
+//!   or waits to drain and the other was seen. To be told at once, an app's extension sends the app a
+//!   notification of the platform's, and the app calls [`Store::look`].
+//! * An account is wiped when no other process has it open.
 
 mod calls;
 mod confirm;
 mod drainer;
 mod first_sync;
 mod hub;
+mod owner;
 mod readers;
 mod watch;
 mod writer;
@@ -25,9 +44,10 @@ use crate::{
     queue::QueueCounts,
     remote::{Remote, TokenProvider, Tokens},
 };
-use drainer::{Command, Drainer};
+use drainer::{Command, Drainer, Turn};
 use hub::Hub;
 use once_cell::sync::Lazy;
+use owner::Owner;
 use readers::Readers;
 use std::{
     collections::HashMap,
@@ -123,6 +143,7 @@ impl Store {
             .path()
             .map(|path| Arc::new(Readers::new(path.to_owned(), shared.clone())));
         let (ticks, salvaged) = (db.ticks(), db.salvaged().cloned());
+        let owner = Owner::new(db.path());
         let throttled_until: Option<i64> = db.read(|read| read.meta("throttled_until"))?;
         let needs_first_sync = db.read(|read| Ok(!read.needs_first_sync()?.is_empty()))?;
         let writer = Writer::start(db, Arc::clone(&hub), readers.clone())?;
@@ -134,14 +155,17 @@ impl Store {
             .map(|provider| Arc::new(Tokens::new(provider, account)));
         let remote = backend.map(|backend| backend.remote);
         if let Some(remote) = &remote {
-            let drain = Drain::new(
-                (*shared.settings).clone(),
-                Rules::from(&*shared.collections),
-                remote.capabilities(),
-                throttled_until.and_then(|tick| u64::try_from(tick).ok()).unwrap_or(0),
-            );
+            let (settings, rules) = (Arc::clone(&shared.settings), Rules::from(&*shared.collections));
+            let capabilities = remote.capabilities();
+            let anew = move |throttled_until: Option<i64>| {
+                let floor = throttled_until.and_then(|tick| u64::try_from(tick).ok()).unwrap_or(0);
+                Drain::new((*settings).clone(), rules.clone(), capabilities, floor)
+            };
             let drainer = Drainer {
-                drain,
+                drain: anew(throttled_until),
+                anew: Box::new(anew),
+                owner,
+                turn: Turn::default(),
                 writer: Arc::clone(&writer),
                 hub: Arc::clone(&hub),
                 remote: Arc::clone(remote),
@@ -149,7 +173,7 @@ impl Store {
                 resolvers,
                 patience: Duration::from_millis(shared.settings.resolver_ms),
                 env: Arc::clone(&env),
-                ticks,
+                ticks: ticks.clone(),
                 snapshot: snapshot_out,
             };
             // The first commands of its life; its inbox is open.
@@ -298,6 +322,7 @@ impl Store {
         if let Some(remote) = &self.inner.remote {
             remote.network_changed();
         }
+        self.look();
         self.wake(Event::Wake(Trigger::NetworkBack));
     }
 
@@ -305,8 +330,19 @@ impl Store {
     pub fn foreground(&self, there: bool) {
         self.wake(Event::Active(there));
         if there {
+            self.look();
             self.wake(Event::Wake(Trigger::Foreground));
         }
+    }
+
+    /// Another process may have written to the file: if it did, everybody who follows something is told, and
+    /// what it wrote goes out if this process is the one that drains.
+    pub fn look(&self) {
+        let writer = Arc::clone(&self.inner.writer);
+        // Each transaction begins by looking. A store that was closed has nothing to see.
+        self.inner
+            .runtime
+            .spawn(async move { drop(writer.write(|_| Ok(())).await) });
     }
 
     /// The user has signed in again: the account's queue goes on.

@@ -274,7 +274,13 @@ impl Drain {
             next_due: self.next_due,
             stalled: self.first_sync.is_stalled(),
             last_synced_at: self.last_synced_at,
+            elsewhere: false,
         }
+    }
+
+    /// Whether passes start by themselves.
+    pub fn is_automatic(&self) -> bool {
+        self.settings.automatic
     }
 
     /// Whether a pass is under way.
