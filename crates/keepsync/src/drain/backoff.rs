@@ -62,4 +62,28 @@ mod tests {
         backoff.reset();
         assert_eq!(backoff.until, 0);
     }
+
+    #[test]
+    fn jitter_is_drawn_evenly_and_is_never_more_than_the_wait_itself() {
+        assert_eq!(retry_delay(&[1_000], 0, 0.2, 0.25), Some(900));
+        assert_eq!(retry_delay(&[1_000], 0, 0.2, 0.75), Some(1_100));
+        assert_eq!(retry_delay(&[1_000], 0, 7.0, 0.0), Some(0));
+        assert_eq!(retry_delay(&[1_000], 0, 7.0, 1.0), Some(2_000));
+        assert_eq!(retry_delay(&[1_000], 0, -7.0, 1.0), Some(1_000));
+    }
+
+    #[test]
+    fn a_remote_backs_off_step_by_step_and_for_a_second_without_a_schedule() {
+        let mut backoff = Backoff::default();
+        let until: Vec<u64> = (0..3)
+            .map(|_| {
+                backoff.fail(&[5_000, 60_000], 0.0, 0.5, 1_000);
+                backoff.until
+            })
+            .collect();
+        assert_eq!(until, [6_000, 61_000, 61_000]);
+        let mut backoff = Backoff::default();
+        backoff.fail(&[], 0.0, 0.5, 1_000);
+        assert_eq!(backoff.until, 2_000);
+    }
 }

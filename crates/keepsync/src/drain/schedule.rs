@@ -441,4 +441,137 @@ mod tests {
         let mut schedule = Schedule::new(items, rules(), 0, &HashSet::from([1]));
         assert_eq!(schedule.next_batch(WIDE), [2]);
     }
+
+    #[test]
+    fn a_batch_is_filled_to_its_last_byte_and_no_further() {
+        let items: Vec<Item> = (1..=4)
+            .map(|seq| workout(seq, &format!("w{seq}"), Kind::Create))
+            .collect();
+        let cut = |bytes| batches(items.clone(), Limits { bytes, ..WIDE });
+        assert_eq!(cut(200), [vec![1, 2], vec![3, 4]]);
+        assert_eq!(cut(299), [vec![1, 2], vec![3, 4]]);
+        assert_eq!(cut(300), [vec![1, 2, 3], vec![4]]);
+        assert_eq!(cut(199), [[1], [2], [3], [4]]);
+    }
+
+    #[test]
+    fn a_large_body_lets_smaller_ones_after_it_fill_the_batch() {
+        let mut items: Vec<Item> = (1..=4)
+            .map(|seq| workout(seq, &format!("w{seq}"), Kind::Create))
+            .collect();
+        items[1].bytes = 200;
+        assert_eq!(
+            batches(items, Limits { bytes: 250, ..WIDE }),
+            [vec![1, 3], vec![2], vec![4]]
+        );
+    }
+
+    #[test]
+    fn a_batch_goes_on_where_the_last_one_ended() {
+        let items: Vec<Item> = (1..=6)
+            .map(|seq| workout(seq, &format!("w{seq}"), Kind::Create))
+            .collect();
+        let mut schedule = Schedule::new(items, rules(), 0, &HashSet::new());
+        let two = Limits { count: 2, ..WIDE };
+        assert_eq!(schedule.left(), 6);
+        assert_eq!(schedule.next_batch(two), [1, 2]);
+        assert_eq!(schedule.left(), 4, "two are away");
+        schedule.gone(1);
+        assert_eq!(schedule.next_batch(two), [3, 4]);
+        schedule.ready(2);
+        schedule.stuck(3);
+        schedule.gone(4);
+        assert_eq!(schedule.left(), 3);
+        assert_eq!(
+            schedule.next_batch(two),
+            [2, 5],
+            "one that goes again has its old place"
+        );
+        schedule.gone(2);
+        schedule.gone(5);
+        assert_eq!(schedule.next_batch(two), [6]);
+        assert!(schedule.next_batch(two).is_empty());
+    }
+
+    #[test]
+    fn an_update_of_a_parent_waits_for_no_child_and_a_deletion_does() {
+        let mut stuck = set(1, "a", "w");
+        stuck.state = EntryState::Parked;
+        for (kind, goes) in [
+            (Kind::Update, true),
+            (Kind::Delete, false),
+            (Kind::Complete, false),
+            (Kind::Skip, false),
+        ] {
+            let all = batches(vec![stuck.clone(), workout(2, "w", kind)], WIDE);
+            assert_eq!(all == [[2]], goes, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_deletion_waits_for_no_child_that_was_written_after_it() {
+        let mut later = set(2, "a", "w");
+        later.state = EntryState::Parked;
+        assert_eq!(batches(vec![workout(1, "w", Kind::Delete), later], WIDE), [[1]]);
+    }
+
+    #[test]
+    fn only_a_refused_write_is_passed_by_and_only_where_the_collection_says_so() {
+        for (collection, state, passes) in [
+            ("stat", EntryState::Parked, true),
+            ("stat", EntryState::Conflict, false),
+            ("workout", EntryState::Parked, false),
+        ] {
+            let mut stuck = item(1, collection, "r", "r", Kind::Update);
+            stuck.state = state;
+            let all = batches(vec![stuck, item(2, collection, "r", "r", Kind::Update)], WIDE);
+            assert_eq!(all == [[2]], passes, "{collection} {state:?}");
+        }
+    }
+
+    #[test]
+    fn a_child_waits_for_the_creation_of_its_parent_and_for_nothing_else_of_it() {
+        for (kind, waits) in [(Kind::Create, true), (Kind::Update, false), (Kind::Complete, false)] {
+            let mut stuck = workout(1, "w", kind);
+            stuck.state = EntryState::Parked;
+            let all = batches(vec![stuck, set(2, "a", "w")], WIDE);
+            assert_eq!(all.is_empty(), waits, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn without_travelling_together_what_must_follow_goes_in_a_later_batch() {
+        let apart = Limits {
+            together: false,
+            ..WIDE
+        };
+        let items = vec![workout(1, "w", Kind::Create), set(2, "a", "w"), set(3, "b", "w")];
+        let mut schedule = Schedule::new(items, rules(), 0, &HashSet::new());
+        assert_eq!(schedule.next_batch(apart), [1]);
+        assert!(schedule.next_batch(apart).is_empty(), "it is still away");
+        schedule.gone(1);
+        assert_eq!(schedule.next_batch(apart), [2, 3]);
+    }
+
+    #[test]
+    fn a_circle_from_a_file_of_elsewhere_waits_and_holds_up_nobody() {
+        let mut rules = rules();
+        rules.parents.insert("workout".to_owned(), "set_log".to_owned());
+        let items = vec![
+            item(1, "workout", "w", "s", Kind::Create),
+            item(2, "set_log", "s", "w", Kind::Create),
+            item(3, "stat", "x", "x", Kind::Create),
+        ];
+        let mut schedule = Schedule::new(items, rules, 0, &HashSet::new());
+        assert_eq!(schedule.next_batch(WIDE), [3]);
+    }
+
+    #[test]
+    fn what_is_due_at_this_tick_goes_and_a_tick_later_does_not() {
+        let mut due = workout(1, "a", Kind::Create);
+        due.next_tick = 1_000;
+        let mut later = workout(2, "b", Kind::Create);
+        later.next_tick = 1_001;
+        assert_eq!(batches(vec![due, later], WIDE), [[1]]);
+    }
 }

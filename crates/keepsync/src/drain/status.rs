@@ -285,4 +285,89 @@ mod tests {
             assert_eq!(snapshot.status(&counts, first, now), expected, "{snapshot:?}");
         }
     }
+
+    #[test]
+    fn words_of_the_status_are_stable() {
+        let table = [
+            (Status::Idle, "idle"),
+            (Status::Offline, "offline"),
+            (Status::Syncing { done: 1, total: 2 }, "syncing"),
+            (Status::WaitingUntil { at: 1 }, "waiting"),
+            (Status::NeedsSignIn, "needs_sign_in"),
+            (Status::NeedsAttention { count: 1 }, "needs_attention"),
+            (Status::NeedsFirstSync { stalled: true }, "needs_first_sync"),
+            (Status::StorageFull, "storage_full"),
+            (Status::LocalOnly, "local_only"),
+        ];
+        for (status, code) in table {
+            assert_eq!(status.code(), code);
+        }
+    }
+
+    #[test]
+    fn what_is_due_now_is_not_waited_for() {
+        let now = Now {
+            wall_ms: 1_000_000,
+            tick_ms: 5_000,
+        };
+        let waiting = QueueCounts {
+            waiting: 1,
+            ..QueueCounts::default()
+        };
+        for (tick, expected) in [
+            (4_999, Status::Idle),
+            (5_000, Status::Idle),
+            (5_001, Status::WaitingUntil { at: 1_000_001 }),
+        ] {
+            let due = Snapshot {
+                next_due: Some(tick),
+                ..Snapshot::default()
+            };
+            assert_eq!(due.status(&waiting, false, now), expected);
+            let floor = Snapshot {
+                nothing_before: tick,
+                ..Snapshot::default()
+            };
+            assert_eq!(floor.status(&waiting, false, now), expected);
+        }
+    }
+
+    #[test]
+    fn everything_that_needs_the_user_is_counted() {
+        let counts = QueueCounts {
+            parked: 1,
+            conflict: 10,
+            exhausted: 100,
+            waiting: 100,
+            held: 1_000,
+        };
+        let suspect = Snapshot {
+            backend_suspect: true,
+            ..Snapshot::default()
+        };
+        let now = Now { wall_ms: 0, tick_ms: 0 };
+        assert_eq!(
+            suspect.status(&counts, false, now),
+            Status::NeedsAttention { count: 112 }
+        );
+    }
+
+    #[test]
+    fn a_snapshot_tells_what_the_drain_knows() {
+        let none = Snapshot::default();
+        assert_eq!(
+            (none.is_stalled(), none.is_syncing(), none.last_synced_at()),
+            (false, false, None)
+        );
+        let all = Snapshot {
+            stalled: true,
+            progress: Some((0, 0)),
+            last_synced_at: Some(7),
+            ..none
+        };
+        assert_eq!(
+            (all.is_stalled(), all.is_syncing(), all.last_synced_at()),
+            (true, true, Some(7))
+        );
+    }
 }

@@ -53,14 +53,13 @@ pub(crate) fn append_first(write: &mut Write<'_>, new: Append) -> Result<Uuid> {
 
 pub(crate) fn append(write: &mut Write<'_>, new: Append) -> Result<Appended> {
     let last = heads_of(write.conn, &new.collection, &new.id, &new.lane)?.pop();
+    // An entry of a kind that a newer app wrote is as good as none: nothing is folded into it.
     let known = last.as_ref().and_then(Last::of);
-    // An entry of a kind that a newer app wrote is not touched.
-    let unknown = last.is_some() && known.is_none();
     if let Some(last) = &last {
         rollback::unwant(write, last)?;
     }
     match (last, fold(known, new.kind)) {
-        (Some(head), Fold::Into(kind)) if !unknown => into(write, head, kind, new),
+        (Some(head), Fold::Into(kind)) => into(write, head, kind, new),
         (Some(head), Fold::Cancel) => {
             head.remove(write, Ended::Discarded)?;
             Ok(Appended::Cancelled)

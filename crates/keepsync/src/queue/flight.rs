@@ -123,14 +123,15 @@ pub(super) fn arrive(
 /// left is not touched: a disk that is full has room for a small one's pages only.
 pub(super) fn land(write: &mut Write<'_>, flight: &Flight, arrived: &HashSet<i64>) -> Result<()> {
     let seqs = || flight.items.iter().map(|(seq, _)| *seq);
-    if arrived.len() < flight.items.len() {
+    let stay: Vec<i64> = seqs().filter(|seq| !arrived.contains(seq)).collect();
+    if !stay.is_empty() {
         write
             .conn
             .prepare_cached(
                 "UPDATE entry SET maybe_sent = 1 WHERE seq IN (SELECT seq FROM flight WHERE seq IN (SELECT value FROM
                  json_each(?1))) AND maybe_sent = 0",
             )?
-            .execute([seq_list(seqs().filter(|seq| !arrived.contains(seq)))])?;
+            .execute([seq_list(stay)])?;
     }
     write
         .conn

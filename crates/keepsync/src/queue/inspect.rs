@@ -17,7 +17,13 @@ use serde_json::json;
 use uuid::Uuid;
 
 pub(super) fn list(read: &Read<'_>, after_seq: i64, limit: usize) -> Result<Vec<Entry>> {
-    static SQL: Lazy<String> = Lazy::new(|| format!("SELECT {HEAD} FROM entry WHERE seq > ?1 ORDER BY seq LIMIT ?2"));
+    // Kinds that only a newer app knows are not shown, and take no place in a page.
+    static SQL: Lazy<String> = Lazy::new(|| {
+        format!(
+            "SELECT {HEAD} FROM entry WHERE seq > ?1 AND kind IN ('create', 'update', 'delete', 'complete', 'skip')
+             ORDER BY seq LIMIT ?2"
+        )
+    });
     let mut statement = read.conn.prepare_cached(&SQL)?;
     let rows = statement.query_map(
         params![after_seq, i64::try_from(limit).unwrap_or(i64::MAX)],
@@ -303,9 +309,9 @@ pub fn export(read: &Read<'_>) -> Result<String> {
 
 fn lines(read: &Read<'_>) -> Result<String> {
     let mut lines = String::new();
-    let (mut after, page) = (i64::MIN, 500);
+    let mut after = i64::MIN;
     loop {
-        let entries = list(read, after, page)?;
+        let entries = list(read, after, 500)?;
         for entry in &entries {
             let body = body_at(read.conn, entry.seq)?;
             let body: Option<&serde_json::value::RawValue> = body.as_deref().map(serde_json::from_str).transpose()?;
@@ -322,8 +328,8 @@ fn lines(read: &Read<'_>) -> Result<String> {
             lines.push('\n');
         }
         match entries.last() {
-            Some(last) if entries.len() == page => after = last.seq,
-            _ => return Ok(lines),
+            Some(last) => after = last.seq,
+            None => return Ok(lines),
         }
     }
 }

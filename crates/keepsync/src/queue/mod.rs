@@ -505,3 +505,6 @@ impl Read<'_> {
 pub(crate) fn no_entry(op: Uuid) -> Error {
     Error::not_found("entry", op.to_string())
 }
+
+#[cfg(test)]
+mod tests;

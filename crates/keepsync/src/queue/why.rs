@@ -421,3 +421,6 @@ fn lane_of(read: &Read<'_>, collection: &str, id: &str) -> Result<Option<String>
         .query_row(params![collection, id], |row| row.get(0))
         .optional()?)
 }
+
+#[cfg(test)]
+mod tests;
