@@ -26,7 +26,8 @@ impl Body {
     /// As there.
     pub(crate) fn parse_object(text: &str, bytes: usize, depth: usize) -> Result<Map<String, Value>> {
         check_limits(text, bytes, depth)?;
-        serde_json::from_str(text).map_err(|problem| not_json(&problem))
+        let object = serde_json::from_str(text).or_else(|_| serde_json::from_str(&readable(text)));
+        object.map_err(|problem| not_json(&problem))
     }
 
     /// The body of an object whose parts were checked and put together here: only its length is new.
@@ -54,12 +55,14 @@ impl Body {
         self.0
     }
 
-    /// The object.
+    /// The object, to be compared, merged or patched. The text itself is kept byte for byte; here half an
+    /// emoji (`\ud83d` alone) is U+FFFD, and a number too large for any program the largest there is:
+    /// JSON allows both, JavaScript writes the first, and neither can be held in memory.
     ///
     /// # Errors
-    /// [`Error::Internal`] for a stored text that is not a JSON object.
+    /// [`Error::Damaged`] for a stored text that is not a JSON object.
     pub fn object(&self) -> Result<Map<String, Value>> {
-        Ok(serde_json::from_str(&self.0)?)
+        Ok(serde_json::from_str(&self.0).or_else(|_| serde_json::from_str(&readable(&self.0)))?)
     }
 }
 
@@ -152,6 +155,79 @@ fn deepest(text: &str) -> (usize, String) {
     (most, path)
 }
 
+/// The text with what cannot be held in memory replaced by what is nearest to it, see [`Body::object`].
+fn readable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
+        let (before, found) = rest.split_at(at);
+        out.push_str(before);
+        let length = match found.strip_prefix('"') {
+            Some(inside) => {
+                let end = string_end(inside);
+                out.push('"');
+                whole_characters(inside.get(..end).unwrap_or(inside), &mut out);
+                1 + end
+            }
+            None => {
+                let is_number = |c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | 'e' | 'E');
+                let end = found.find(|c| !is_number(c)).unwrap_or(found.len());
+                out.push_str(finite(found.get(..end).unwrap_or(found)));
+                end
+            }
+        };
+        rest = found.get(length..).unwrap_or_default();
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Past the quote that ends a string.
+fn string_end(inside: &str) -> usize {
+    let mut escaped = false;
+    let end = inside.bytes().position(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
+    });
+    end.map_or(inside.len(), |end| end + 1)
+}
+
+/// A string's text; of its escapes each half of a pair that stands alone becomes U+FFFD.
+fn whole_characters(text: &str, out: &mut String) {
+    let half = |text: &str| {
+        let digits = text.strip_prefix("\\u")?.get(..4)?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        out.push_str(before);
+        let next = escape.get(6..).unwrap_or_default();
+        let length = match (half(escape), half(next)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
+            (Some(0xd800..=0xdfff), _) => {
+                out.push('\u{fffd}');
+                rest = next;
+                continue;
+            }
+            _ => 2,
+        };
+        let (escape, after) = escape.split_at_checked(length).unwrap_or((escape, ""));
+        out.push_str(escape);
+        rest = after;
+    }
+    out.push_str(rest);
+}
+
+fn finite(number: &str) -> &str {
+    match number.parse::<f64>() {
+        Ok(value) if value == f64::INFINITY => "1.7976931348623157e308",
+        Ok(value) if value == f64::NEG_INFINITY => "-1.7976931348623157e308",
+        _ => number,
+    }
+}
+
 /// Applies an RFC 7386 merge patch: `null` removes a member, objects merge, all else replaces.
 pub(crate) fn merge_patch(target: &mut Map<String, Value>, patch: Map<String, Value>) {
     for (key, value) in patch {
@@ -222,6 +298,33 @@ mod tests {
             .clone();
         merge_patch(&mut target, patch);
         assert_eq!(Value::Object(target), json!({"b": {"c": 9, "d": 3, "f": {}}, "e": 5}));
+    }
+
+    #[test]
+    fn what_json_allows_and_no_program_holds_is_kept_as_text_and_read_as_what_is_nearest() {
+        for (text, read) in [
+            (r#"{"a":"x\ud83d"}"#, json!({"a": "x\u{fffd}"})),
+            (
+                r#"{"a":"\ude00\ud83d\ud83d\ude00\\ud83d\""}"#,
+                json!({"a": "\u{fffd}\u{fffd}\u{1f600}\\ud83d\""}),
+            ),
+            (
+                r#"{"\udfff":[1e400,-1E+999,1.50,"1e400"]}"#,
+                json!({"\u{fffd}": [f64::MAX, f64::MIN, 1.5, "1e400"]}),
+            ),
+            (
+                r#"{"\ud83d\ud83d\n":12345678901234567890123}"#,
+                json!({"\u{fffd}\u{fffd}\n": 12345678901234567890123_f64}),
+            ),
+        ] {
+            let body = Body::parse(text, 100, 3).unwrap();
+            assert_eq!(body.as_str(), text);
+            assert_eq!(Value::Object(body.object().unwrap()), read, "{text}");
+            assert_eq!(Value::Object(Body::parse_object(text, 100, 3).unwrap()), read, "{text}");
+        }
+        for not_json in [r#"{"a":"#, r#"{"a":"\ud83"#, r#"{"a":1e}"#, r#"{"a":"\"#] {
+            assert!(Body::parse_object(not_json, 100, 3).is_err(), "{not_json}");
+        }
     }
 
     #[test]

@@ -172,6 +172,8 @@ impl From<rusqlite::Error> for Error {
                 | rusqlite::Error::InvalidColumnType(..)
                 | rusqlite::Error::IntegralValueOutOfRange(..)
                 | rusqlite::Error::Utf8Error(..) => Self::Damaged { path: PathBuf::new() },
+                // Our statements fit our tables: these are others now.
+                rusqlite::Error::SqlInputError { .. } => Self::Damaged { path: PathBuf::new() },
                 rusqlite::Error::QueryReturnedNoRows => Self::Internal("a row that must exist is missing".to_owned()),
                 _ => Self::Internal("unexpected answer from SQLite".to_owned()),
             };
@@ -186,8 +188,12 @@ impl From<rusqlite::Error> for Error {
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Locked,
             ErrorCode::CannotOpen | ErrorCode::PermissionDenied => Self::Unavailable,
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Self::Damaged { path: PathBuf::new() },
-            // Bodies are checked before they are stored.
-            ErrorCode::Unknown if error.to_string().contains("malformed JSON") => {
+            // Bodies are checked before they are stored, and our statements fit our tables.
+            ErrorCode::Unknown
+                if ["malformed JSON", "no such "]
+                    .iter()
+                    .any(|it| error.to_string().contains(it)) =>
+            {
                 Self::Damaged { path: PathBuf::new() }
             }
             ErrorCode::TooBig => Self::invalid("body", "larger than SQLite takes"),

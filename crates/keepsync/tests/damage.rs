@@ -414,6 +414,63 @@ fn carried_writes_keep_id_order_attempts_and_reason() {
 }
 
 #[test]
+fn a_table_that_is_not_as_it_was_made_is_damage_and_heals() {
+    // Where SQLite keeps the text that makes a table; with one letter changed it is still SQL.
+    for (from, to) in [("local_body", "lokal_body"), ("CREATE TABLE kv", "CREATE TABLE kw")] {
+        let mut bytes = written();
+        for at in 0..bytes.len() - from.len() {
+            if bytes[at..].starts_with(from.as_bytes()) {
+                bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+            }
+        }
+        let (folder, db) = open_bytes(&bytes);
+        if let Ok(db) = db {
+            let before = db.salvaged().cloned();
+            let looked = look(&db);
+            drop(db);
+            let told = before.is_some() || matches!(looked, Err(Error::Damaged { .. }));
+            assert!(told, "{from}: {:?}", looked.err());
+        }
+        let db = Db::open(options(folder.path())).unwrap();
+        look(&db).unwrap();
+        assert_eq!(set_aside(folder.path()).len(), 1, "{from}");
+    }
+}
+
+#[test]
+fn a_file_without_our_tables_is_set_aside() {
+    let (folder, db) = open_bytes(&written());
+    drop(db.unwrap());
+    let conn = Connection::open(file(folder.path())).unwrap();
+    conn.execute_batch("DROP TABLE record").unwrap();
+    drop(conn);
+    let db = Db::open(options(folder.path())).unwrap();
+    assert_eq!(db.salvaged().map(|salvage| salvage.entries), Some(ENTRIES));
+    look(&db).unwrap();
+}
+
+#[test]
+fn a_file_that_brings_code_is_refused_untouched() {
+    let endless = "CREATE VIEW kv AS WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT n AS key, n AS value FROM c";
+    let deletes = "CREATE TRIGGER t AFTER INSERT ON entry BEGIN DELETE FROM entry; END";
+    for code in [format!("DROP TABLE kv; {endless}"), deletes.to_owned()] {
+        let (folder, db) = open_bytes(&written());
+        drop(db.unwrap());
+        let path = file(folder.path());
+        let conn = Connection::open(&path).unwrap();
+        conn.execute_batch(&code).unwrap();
+        drop(conn);
+        let before = std::fs::read(&path).unwrap();
+        assert_eq!(
+            Db::open(options(folder.path())).err(),
+            Some(Error::ForeignFile),
+            "{code}"
+        );
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+}
+
+#[test]
 fn a_row_that_makes_no_sense_costs_itself_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let mut db = Db::open(options(folder.path())).unwrap();

@@ -29,7 +29,38 @@ pub(super) fn refuse_others(conn: &Connection) -> Result<()> {
     if found > newest() {
         return Err(Error::NewerFile { found, known: newest() });
     }
+    if has_code(conn)? {
+        return Err(Error::ForeignFile);
+    }
     Ok(())
+}
+
+/// Whether the file brings SQL that runs when a table is read or written. Ours never does: a view in the
+/// place of a table could keep whoever reads it busy for ever.
+pub(super) fn has_code(conn: &Connection) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type IN ('view', 'trigger'))";
+    Ok(conn.query_row(sql, [], |row| row.get(0))?)
+}
+
+/// Whether the tables are those that the migrations up to the file's number make. SQLite reads them from a
+/// text in the file, and believes it.
+pub(super) fn is_as_made(conn: &Connection) -> Result<bool> {
+    let made = Connection::open_in_memory()?;
+    let found = usize::try_from(version(conn)?).unwrap_or(0);
+    for migration in MIGRATIONS.iter().take(found) {
+        made.execute_batch(migration)?;
+    }
+    Ok(tables(conn)? == tables(&made)?)
+}
+
+/// Without SQLite's own, and without indexes of fields, which the app's registration makes.
+fn tables(conn: &Connection) -> Result<Vec<(String, String)>> {
+    let mut statement = conn.prepare(
+        "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+         AND name NOT LIKE 'field\\_%' ESCAPE '\\' ORDER BY name",
+    )?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Brings the file to the newest schema, in one transaction, and checks whose it is.

@@ -14,7 +14,7 @@
 //! Opening looks only at the first pages. Damage that shows later leaves a mark, `<name>.suspect`
 //! ([`suspect`]), and the next opening looks at every page.
 
-use super::harden::io_error;
+use super::{harden::io_error, migrate};
 use crate::error::{Error, Result};
 use rusqlite::{
     Connection, ErrorCode, OpenFlags, Params, Statement, TransactionBehavior, config::DbConfig, params_from_iter,
@@ -51,7 +51,7 @@ pub(super) fn suspect(path: &Path) {
     let _ = std::fs::File::create(with(path, ".suspect"));
 }
 
-/// Looks at every page and every row if the file is marked. SQLite finds what is wrong with the tree;
+/// Looks at every page, every table and every row if the file is marked. SQLite finds what is wrong with the tree;
 /// what is wrong inside a row shows in texts that are not UTF-8 and bodies that are not JSON.
 pub(super) fn examine(conn: &Connection, path: &Path) -> Result<()> {
     let mark = with(path, ".suspect");
@@ -60,7 +60,7 @@ pub(super) fn examine(conn: &Connection, path: &Path) -> Result<()> {
     }
     let damaged = || Error::Damaged { path: path.to_owned() };
     let verdict: String = conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-    if verdict != "ok" {
+    if verdict != "ok" || !migrate::is_as_made(conn)? {
         return Err(damaged());
     }
     let mut tables = conn.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
@@ -241,6 +241,9 @@ fn carry_over(damaged: &Path, fresh: &mut Connection) -> Result<Salvage> {
             Ok(conn)
         });
     let Ok(damaged) = opened else { return Ok(salvage) };
+    if migrate::has_code(&damaged) == Ok(true) {
+        return Ok(salvage);
+    }
     let entries = read_around_damage(&damaged, "entry", "seq", ENTRY);
     let pairs = read_around_damage(&damaged, "kv", "rowid", "key, value");
     let sessions = read_sessions(&damaged);
