@@ -22,6 +22,12 @@ use failure::{Exit, Failure};
 use out::Out;
 use std::{io::Write as _, process::ExitCode};
 
+/// Planted bugs are for the simulator: nothing that ships is built with them.
+const _: () = assert!(
+    !keepsync::PLANTED && !keepsync_server::PLANTED,
+    "built with the feature `planted`"
+);
+
 fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,

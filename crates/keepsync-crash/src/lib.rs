@@ -6,6 +6,7 @@
 
 mod act;
 mod check;
+pub mod damage;
 mod image;
 mod phone;
 pub mod run;

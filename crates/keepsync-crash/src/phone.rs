@@ -15,6 +15,7 @@ use keepsync::{
     settings::Settings,
 };
 use keepsync_disk::Disk;
+use rusqlite::Connection;
 use std::{
     collections::{HashSet, VecDeque},
     mem::discriminant,
@@ -88,6 +89,8 @@ pub(crate) struct Mark {
 #[derive(Debug)]
 pub(crate) struct Progress {
     file: PathBuf,
+    /// A connection that only looks, for as long as the app runs.
+    eye: Option<Connection>,
     pub(crate) position: usize,
     /// While the run without faults is recorded.
     pub(crate) recorded: Option<Vec<Mark>>,
@@ -99,12 +102,21 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
+    /// A connection to look with.
+    pub(crate) fn eye(&mut self) -> rusqlite::Result<&Connection> {
+        let eye = match self.eye.take() {
+            Some(eye) => eye,
+            None => state::look(&self.file)?,
+        };
+        Ok(self.eye.insert(eye))
+    }
+
     fn mark(&mut self, hard: bool) -> rusqlite::Result<()> {
         self.position += 1;
-        if let Some(recorded) = &mut self.recorded {
-            let conn = state::look(&self.file)?;
-            let (hash, visible) = (state::whole(&conn)?, state::seen(&conn)?);
-            recorded.push(Mark { hash, visible, hard });
+        if self.recorded.is_some() {
+            let conn = self.eye()?;
+            let (hash, visible) = (state::whole(conn)?, state::seen(conn)?);
+            self.recorded.get_or_insert_default().push(Mark { hash, visible, hard });
         }
         Ok(())
     }
@@ -200,6 +212,7 @@ impl Phone {
         };
         let progress = Progress {
             file: file(disk.folder()),
+            eye: None,
             position: 0,
             recorded: None,
             reference: None,
@@ -228,12 +241,10 @@ impl Phone {
         (asleep, self.disk)
     }
 
-    pub(crate) fn file(&self) -> &Path {
-        &self.progress.file
-    }
-
     /// The app is gone, with all it had in memory.
     pub(crate) fn die(&mut self) {
+        // The app's own connection is the last to be closed.
+        self.progress.eye = None;
         self.db = None;
         self.drain = None;
     }
@@ -291,7 +302,9 @@ impl Phone {
             }
             What::Close => {
                 self.die();
-                self.mark()
+                self.mark()?;
+                self.progress.eye = None;
+                Ok(())
             }
         }
     }

@@ -21,7 +21,7 @@ use std::{
 };
 use uuid::Uuid;
 
-fn collections() -> Result<Collections> {
+pub(crate) fn collections() -> Result<Collections> {
     Collections::new([
         Collection::new("workout", Policy::Ask)
             .priority(10)

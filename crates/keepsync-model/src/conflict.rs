@@ -70,7 +70,12 @@ impl Desk<'_> {
         }
         let action = match made_on {
             Base::None if remote == Version::NOTHING => Action::KeepLocal,
-            _ => plan(self.rules.policies[usize::from(key)], made_on, local.visible, remote.content),
+            _ => plan(
+                self.rules.policies[usize::from(key)],
+                made_on,
+                local.visible,
+                remote.content,
+            ),
         };
         match action {
             Action::InEffect => self.drop_entries(&entries),
@@ -149,7 +154,9 @@ impl Desk<'_> {
         let Some(remote) = self.disk.conflicts[usize::from(key)].take() else {
             return;
         };
-        let Some(mut record) = self.disk.record(key) else { return };
+        let Some(mut record) = self.disk.record(key) else {
+            return;
+        };
         let entries = self.disk.heads(key);
         if local {
             self.lose_remote(&entries, remote);

@@ -42,7 +42,11 @@ impl Desk<'_> {
         let _ = self.ghost.writes.try_push(Written {
             device: self.me,
             key,
-            kind: if kind == Kind::Create && !is_first { Kind::Update } else { kind },
+            kind: if kind == Kind::Create && !is_first {
+                Kind::Update
+            } else {
+                kind
+            },
             turns: 1,
             knows,
         });
@@ -80,12 +84,19 @@ impl Desk<'_> {
                     self.disk.store(last);
                 } else {
                     self.freshen(&mut last);
+                    // Another body: no id of the one before is its own.
+                    last.earlier = 0;
+                    self.disk.store(last);
                 }
             }
             before => self.disk.store(Entry {
                 op: id(number, 0),
                 key,
-                kind: if kind == Kind::Create && before.is_some() { Kind::Update } else { kind },
+                kind: if kind == Kind::Create && before.is_some() {
+                    Kind::Update
+                } else {
+                    kind
+                },
                 content: number,
                 base_version: before.map_or(record.version, |before| before.base_version),
                 base: before.map_or(Base::Visible, |before| before.base),
@@ -105,7 +116,15 @@ impl Desk<'_> {
     pub(crate) fn freshen(&mut self, entry: &mut Entry) {
         if entry.maybe_sent {
             let keeps = self.rules.has(Flaw::RebaseKeepsId);
-            if let Some(write) = self.ghost.writes.get_mut(usize::from(origin(entry.op))).filter(|_| !keeps) {
+            if let Some(write) = self
+                .ghost
+                .writes
+                .get_mut(usize::from(origin(entry.op)))
+                .filter(|_| !keeps)
+            {
+                if self.rules.remedy {
+                    entry.earlier |= turn_bit(entry.op);
+                }
                 entry.op = id(origin(entry.op), write.turns);
                 write.turns += 1;
             }
@@ -125,10 +144,15 @@ impl Desk<'_> {
         }
         let mut items: List<Item> = List::new();
         for place in &places {
-            let Some(mut entry) = self.disk.at(*place) else { continue };
+            let Some(mut entry) = self.disk.at(*place) else {
+                continue;
+            };
             let at = |place: u8| items.iter().position(|item| origin(item.op) == place);
             let (all, same) = self.predecessors(&entry);
-            let after = all.iter().filter_map(|&place| at(place)).fold(0, |set, at| set | 1 << at);
+            let after = all
+                .iter()
+                .filter_map(|&place| at(place))
+                .fold(0, |set, at| set | 1 << at);
             if entry.maybe_sent && self.rules.has(Flaw::RetryUnderNewId) {
                 let base_op = entry.base_op;
                 self.freshen(&mut entry);
@@ -160,7 +184,11 @@ impl Desk<'_> {
         if places.contains(&place) {
             return true;
         }
-        let Some(entry) = self.disk.at(place).filter(|entry| entry.standing == Standing::Waiting && depth < 8) else {
+        let Some(entry) = self
+            .disk
+            .at(place)
+            .filter(|entry| entry.standing == Standing::Waiting && depth < 8)
+        else {
             return false;
         };
         let (all, _) = self.predecessors(&entry);
@@ -239,7 +267,9 @@ impl Desk<'_> {
         if entry.standing == Standing::Conflict {
             self.close_if_idle(entry.key);
         }
-        let Some(mut record) = self.disk.record(entry.key) else { return };
+        let Some(mut record) = self.disk.record(entry.key) else {
+            return;
+        };
         let rest = self.disk.heads(entry.key);
         let body = body.unwrap_or(entry.content);
         let mut produced = Base::Visible;
@@ -269,7 +299,12 @@ impl Desk<'_> {
     fn journal(&mut self, entry: &Entry, change: u8, epoch: u8) {
         let place = origin(entry.op);
         self.disk.journal.retain(|kept| origin(kept.entry.op) != place);
-        let before = self.disk.journal.iter().filter(|kept| origin(kept.entry.op) < place).count();
+        let before = self
+            .disk
+            .journal
+            .iter()
+            .filter(|kept| origin(kept.entry.op) < place)
+            .count();
         let kept = Kept {
             entry: *entry,
             change,
@@ -280,7 +315,9 @@ impl Desk<'_> {
 
     /// A record without entries shows its base; one that the server never had goes.
     pub(crate) fn settle_state(&mut self, key: u8) {
-        let Some(mut record) = self.disk.record(key) else { return };
+        let Some(mut record) = self.disk.record(key) else {
+            return;
+        };
         if !self.disk.heads(key).is_empty() {
             return;
         }

@@ -48,14 +48,20 @@ impl Desk<'_> {
                     continue;
                 }
                 let key = kept.entry.key;
-                let asks = self.disk.heads(key).iter().any(|other| other.standing == Standing::Conflict);
+                let asks = self
+                    .disk
+                    .heads(key)
+                    .iter()
+                    .any(|other| other.standing == Standing::Conflict);
                 self.disk.store(Entry {
                     base: Base::None,
                     maybe_sent: true,
                     standing: if asks { Standing::Conflict } else { Standing::Waiting },
                     ..kept.entry
                 });
-                self.disk.journal.retain(|other| origin(other.entry.op) != origin(kept.entry.op));
+                self.disk
+                    .journal
+                    .retain(|other| origin(other.entry.op) != origin(kept.entry.op));
                 keys |= only(key);
             }
         }
@@ -71,9 +77,6 @@ impl Desk<'_> {
     fn show_unsent(&mut self, key: u8) {
         let Some(last) = self.disk.heads(key).pop() else { return };
         let before = self.disk.record(key);
-        if let Some(before) = before.filter(|before| before.visible != last.content) {
-            self.ghost.history |= only(before.visible);
-        }
         let record = Record {
             visible: last.content,
             base: Base::None,
@@ -94,7 +97,7 @@ impl Desk<'_> {
             let entries = self.disk.heads(key);
             let asks = entries.iter().any(|entry| entry.standing == Standing::Conflict);
             if entries.is_empty() && record.version > 0 {
-                self.ghost.history |= only(record.visible);
+                // It goes into the history here; that is not enough: who wrote it gives it again.
                 self.disk.set_record(key, None);
             } else if asks || !entries.is_empty() && record.version > 0 {
                 self.meet(key, Version::NOTHING, None, Some(generation));

@@ -45,19 +45,21 @@ impl Rested {
 
 /// Whether it does, in both ways.
 pub(crate) fn comes(world: &World, state: &State) -> bool {
-    [(true, 0, true), (false, 1, false)].into_iter().all(|(deliver, first, local)| {
-        let mut at = state.clone();
-        at.hush(&world.rules, deliver);
-        let key = BuildHasherDefault::<DefaultHasher>::default().hash_one((&at, first, local));
-        if world.rested.shard(key).contains(&key) {
-            return true;
-        }
-        let rests = settle(&world.rules, &mut at, first, local);
-        if rests {
-            world.rested.shard(key).insert(key);
-        }
-        rests
-    })
+    [(true, 0, true), (false, 1, false)]
+        .into_iter()
+        .all(|(deliver, first, local)| {
+            let mut at = state.clone();
+            at.hush(&world.rules, deliver);
+            let key = BuildHasherDefault::<DefaultHasher>::default().hash_one((&at, first, local));
+            if world.rested.shard(key).contains(&key) {
+                return true;
+            }
+            let rests = settle(&world.rules, &mut at, first, local);
+            if rests {
+                world.rested.shard(key).insert(key);
+            }
+            rests
+        })
 }
 
 fn settle(rules: &Rules, state: &mut State, first: u8, local: bool) -> bool {
@@ -70,9 +72,8 @@ fn settle(rules: &Rules, state: &mut State, first: u8, local: bool) -> bool {
             continue;
         }
         let open = (0..2).flat_map(|device| (0..2).map(move |key| (device, key)));
-        let asks = |(device, key): &(u8, u8)| {
-            state.devices[usize::from(*device)].disk.conflicts[usize::from(*key)].is_some()
-        };
+        let asks =
+            |(device, key): &(u8, u8)| state.devices[usize::from(*device)].disk.conflicts[usize::from(*key)].is_some();
         match open.clone().find(asks) {
             Some((device, key)) => state.commit(rules, device, true, |desk| desk.resolve(key, local)),
             None => return is_at_rest(state),
@@ -109,7 +110,9 @@ fn is_at_rest(state: &State) -> bool {
     let head = state.server.head();
     let shows = |device: &crate::state::Device| {
         let disk = &device.disk;
-        let at_head = disk.cursor.is_some_and(|cursor| cursor.up == head && cursor.below == NONE);
+        let at_head = disk
+            .cursor
+            .is_some_and(|cursor| cursor.up == head && cursor.below == NONE);
         let same = (0..2).all(|key| {
             let visible = disk.record(key).map_or(NONE, |record| record.visible);
             let based = disk.record(key).is_none_or(|record| record.base == Base::Visible);
@@ -118,5 +121,7 @@ fn is_at_rest(state: &State) -> bool {
         disk.entries.is_empty() && disk.epoch == state.server.epoch && disk.complete && at_head && same
     };
     state.devices.iter().all(shows)
-        && (0..).zip(&state.ghost.writes).all(|(content, _)| arrived(state, content))
+        && (0..)
+            .zip(&state.ghost.writes)
+            .all(|(content, _)| arrived(state, content))
 }

@@ -73,28 +73,61 @@ pub struct Rules {
     pub single: bool,
     /// For the parent and the child.
     pub policies: [Policy; 2],
+    /// An entry that goes on under another id keeps the one that was refused among its earlier ones. The core
+    /// does not do that yet: see "What it found".
+    pub remedy: bool,
     /// What is wrong.
     pub flaw: Option<Flaw>,
 }
 
+impl Flaw {
+    /// All of them.
+    pub const ALL: [Self; 19] = [
+        Self::NoDedup,
+        Self::SettleBeforeAnswer,
+        Self::CursorBeforeRows,
+        Self::SkipPullWhilePending,
+        Self::NoEpoch,
+        Self::NoBaseId,
+        Self::NoEarlier,
+        Self::NoAfter,
+        Self::NoVersionCheck,
+        Self::WritesNormal,
+        Self::ClaimsNormal,
+        Self::RetryUnderNewId,
+        Self::FoldIntoSent,
+        Self::NoResend,
+        Self::RebaseKeepsId,
+        Self::NoHistory,
+        Self::CursorOutlivesEpoch,
+        Self::AnyEpoch,
+        Self::EpochlessTaken,
+    ];
+}
+
 impl Rules {
-    /// The whole.
+    /// The whole. A crash of a device is among its steps without being counted: what it forgets is what it
+    /// waits for, and that it may forget at any time. `crashes` counts losses of power, see `power`.
     pub const WHOLE: Self = Self {
         writes: 3,
         messages: 2,
-        crashes: 1,
+        crashes: 0,
         restores: 1,
-        page: 1,
+        page: 2,
         power: false,
         single: false,
         policies: [Policy::Ask, Policy::ClientWins],
+        remedy: false,
         flaw: None,
     };
 
-    /// Two writes and one message at a time.
-    pub const SMALL: Self = Self {
+    /// Two writes; everything else and more: pages of one change, batches of one entry, losses of power.
+    pub const DEEP: Self = Self {
         writes: 2,
-        messages: 1,
+        crashes: 1,
+        page: 1,
+        power: true,
+        single: true,
         ..Self::WHOLE
     };
 

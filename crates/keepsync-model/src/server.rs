@@ -124,14 +124,22 @@ impl Server {
         let older = |n: u8| at.below != NONE && n < at.below;
         let old: List<(u8, u8)> = latest.iter().rev().filter(|(n, _)| older(*n)).copied().collect();
         let (given_new, left_new) = new.split_at(limit.min(new.len()));
-        let room = if left_new.is_empty() { limit - given_new.len() } else { 0 };
+        let room = if left_new.is_empty() {
+            limit - given_new.len()
+        } else {
+            0
+        };
         let (given_old, left_old) = old.split_at(room.min(old.len()));
         let up = match given_new.last() {
             Some((last, _)) if !left_new.is_empty() => *last,
             _ => self.head().max(at.up),
         };
         let lowest = given_old.iter().map(|(n, _)| *n).min().unwrap_or(NONE);
-        let below = if left_old.is_empty() { NONE } else { lowest.min(at.below) };
+        let below = if left_old.is_empty() {
+            NONE
+        } else {
+            lowest.min(at.below)
+        };
         let version = |&(_, key): &(u8, u8)| (key, self.current(key));
         let begun = asked.is_some() || left_new.is_empty();
         Page {

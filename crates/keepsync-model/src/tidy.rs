@@ -14,7 +14,8 @@ const NEVER: Op = 14 << 4;
 /// Makes it one.
 pub(crate) fn tidy(state: &mut State, rules: &Rules) {
     drop_inert(state, rules);
-    if rules.flaw.is_none() {
+    // What a loss of power brings back may still know what is forgotten here.
+    if rules.flaw.is_none() && !rules.power {
         forget_the_past(state);
         let used = forget_ids(state);
         rename(state, used);
@@ -30,9 +31,7 @@ pub(crate) fn tidy(state: &mut State, rules: &Rules) {
 }
 
 fn drop_inert(state: &mut State, rules: &Rules) {
-    let State {
-        server, net, ghost, ..
-    } = state;
+    let State { server, net, ghost, .. } = state;
     net.retain(|push| push.live || !is_inert(rules, server, ghost.restores, push.epoch, &push.items));
 }
 
@@ -74,10 +73,7 @@ fn is_inert(rules: &Rules, server: &Server, restores: u8, epoch: u8, items: &[It
 /// what its writer had seen.
 fn forget_the_past(state: &mut State) {
     let State {
-        devices,
-        server,
-        ghost,
-        ..
+        devices, server, ghost, ..
     } = state;
     if ghost.restores > 0 {
         return;
@@ -87,7 +83,8 @@ fn forget_the_past(state: &mut State) {
         if disk.epoch == server.epoch {
             disk.journal.clear();
         } else if disk.epoch != NONE {
-            disk.journal.retain(|kept| kept.change == NONE || kept.change > server.branch);
+            disk.journal
+                .retain(|kept| kept.change == NONE || kept.change > server.branch);
             disk.cursor = None;
             disk.complete = false;
         }
@@ -172,10 +169,19 @@ fn forget_ids(state: &mut State) -> Used {
     // What something was made on, or is waited for, is compared too.
     let mut all = used;
     let also = net.iter().flat_map(|push| &push.items).map(|item| item.base_op);
-    let also = also.chain(devices.iter().flat_map(|device| entries(&device.disk)).map(|entry| entry.base_op));
+    let also = also.chain(
+        devices
+            .iter()
+            .flat_map(|device| entries(&device.disk))
+            .map(|entry| entry.base_op),
+    );
     let also = also.chain(server.log.iter().map(|applied| applied.base_op));
-    let flights = devices.iter().flat_map(|device| device.flight.iter().flatten().copied());
-    also.chain(flights).filter(|op| *op != NONE).for_each(|op| mark(&mut all, op));
+    let flights = devices
+        .iter()
+        .flat_map(|device| device.flight.iter().flatten().copied());
+    also.chain(flights)
+        .filter(|op| *op != NONE)
+        .for_each(|op| mark(&mut all, op));
     all
 }
 
@@ -209,8 +215,18 @@ fn rename(state: &mut State, used: Used) {
             new(&mut entry.base_op);
             new(&mut entry.base_id);
         }
-        device.disk.records.iter_mut().flatten().for_each(|record| new(&mut record.base_id));
-        device.disk.conflicts.iter_mut().flatten().for_each(|conflict| new(&mut conflict.op));
+        device
+            .disk
+            .records
+            .iter_mut()
+            .flatten()
+            .for_each(|record| new(&mut record.base_id));
+        device
+            .disk
+            .conflicts
+            .iter_mut()
+            .flatten()
+            .for_each(|conflict| new(&mut conflict.op));
         device.flight.iter_mut().flatten().for_each(new);
     }
     for item in state.net.iter_mut().flat_map(|push| &mut push.items) {

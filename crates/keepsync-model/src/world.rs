@@ -3,9 +3,7 @@
 use crate::{
     device::Desk,
     rules::{Flaw, Rules},
-    state::{
-        CHILD, Device, Ghost, Item, Kind, List, NONE, Op, PARENT, Page, Push, Said, Server, State, origin,
-    },
+    state::{CHILD, Device, Ghost, Item, Kind, List, NONE, Op, PARENT, Page, Push, Said, Server, State, origin},
     tidy::tidy,
 };
 use stateright::{Model, Property};
@@ -106,7 +104,8 @@ impl State {
         let items = self.commit(rules, device, full, |desk| desk.claim(most));
         let disk = &mut self.devices[at(device)].disk;
         if rules.has(Flaw::SettleBeforeAnswer) {
-            disk.entries.retain(|entry| !items.iter().any(|item| item.op == entry.op));
+            disk.entries
+                .retain(|entry| !items.iter().any(|item| item.op == entry.op));
         }
         (disk.epoch, items)
     }
@@ -157,7 +156,9 @@ impl State {
     /// Whether a page asked for now could tell the device anything.
     fn has_page_for(&self, device: u8) -> bool {
         let disk = &self.devices[at(device)].disk;
-        let at_head = disk.cursor.is_some_and(|cursor| cursor.up == self.server.head() && cursor.below == NONE);
+        let at_head = disk
+            .cursor
+            .is_some_and(|cursor| cursor.up == self.server.head() && cursor.below == NONE);
         !(disk.complete && disk.epoch == self.server.epoch && at_head)
     }
 }
@@ -242,8 +243,18 @@ impl Model for World {
             for single in [false, true] {
                 if ready > usize::from(single) && (!single || rules.single) {
                     match state.net.len() < rules.messages {
-                        true => actions.push(Action::Push { device, single, lost: NONE }),
-                        false => actions.extend((0..).zip(&state.net).map(|(lost, _)| Action::Push { device, single, lost })),
+                        true => actions.push(Action::Push {
+                            device,
+                            single,
+                            lost: NONE,
+                        }),
+                        false => {
+                            actions.extend(
+                                (0..)
+                                    .zip(&state.net)
+                                    .map(|(lost, _)| Action::Push { device, single, lost }),
+                            )
+                        }
                     }
                 }
             }
@@ -255,7 +266,7 @@ impl Model for World {
             if push.live && (state.must == NONE || state.must == push.device) {
                 actions.push(Action::Answer { place });
             }
-            if state.must == NONE {
+            if state.must == NONE || push.live && state.must == push.device {
                 actions.push(Action::Arrive { place });
             }
         }
@@ -268,7 +279,10 @@ impl Model for World {
         let rules = &self.rules;
         let mut state = last.clone();
         state.must = match action {
-            Action::Write { device, .. } | Action::Complete { device } | Action::Resolve { device, .. } => device,
+            Action::Write { device, .. }
+            | Action::Complete { device }
+            | Action::Resolve { device, .. }
+            | Action::Push { device, .. } => device,
             _ => NONE,
         };
         match action {
@@ -345,7 +359,10 @@ impl Model for World {
 
 /// Whether an entry of the log is a write of a device.
 pub(crate) fn by(ghost: &Ghost, content: u8, device: u8) -> bool {
-    ghost.writes.get(at(content)).is_some_and(|write| write.device == device)
+    ghost
+        .writes
+        .get(at(content))
+        .is_some_and(|write| write.device == device)
 }
 
 /// What a write did when it was made, by an operation id of its.

@@ -14,7 +14,8 @@ pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, String>> {
             continue;
         };
         // The key ends with a backtick, or a number in parentheses, and a colon.
-        let Some(at) = item.rfind("`: ").or_else(|| item.rfind("): ")) else {
+        let ends = [item.rfind("`: "), item.rfind("): ")];
+        let Some(at) = ends.into_iter().flatten().max() else {
             continue;
         };
         reasons.insert(format!("`{}", &item[..=at]), item[at + 3..].to_owned());

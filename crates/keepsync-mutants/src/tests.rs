@@ -94,7 +94,7 @@ struct Seen {
 /// Every test of the programs, run once without a mutant. A test that fails is an error.
 pub(crate) fn survey(programs: &[Program], mutants: &[Mutant], path: &Path, temp: &Path) -> Result<Vec<Test>> {
     let names: Vec<String> = mutants.iter().map(|mutant| mutant.name.clone()).collect();
-    let mut kept: Kept = fs::read(&path)
+    let mut kept: Kept = fs::read(path)
         .ok()
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .unwrap_or_default();

@@ -111,6 +111,11 @@ pub enum Fact {
         /// What it stands in place of.
         dropped: Vec<String>,
     },
+    /// A version stood in a history that was wiped, or that may have been pruned because the disk was full.
+    Pruned {
+        /// The write.
+        write: String,
+    },
     /// An account's file was wiped on a device, after the user was told what would be lost.
     Wiped {
         /// Whose.
@@ -251,6 +256,8 @@ pub struct Written {
     pub told: Told,
     /// What became of it, if that was told.
     pub outcome: Option<Outcome>,
+    /// Whether its file was wiped since.
+    pub wiped: bool,
 }
 
 /// Whether a write returned.
@@ -304,8 +311,6 @@ pub struct History {
     pub restored: bool,
     /// Whether the end was quiet.
     pub quiet: bool,
-    /// Whose files were wiped, and where.
-    pub wiped: BTreeSet<(String, String)>,
     last: BTreeMap<(String, String, Key), String>,
 }
 
@@ -384,6 +389,7 @@ impl History {
                     saw,
                     told: Told::Unknown,
                     outcome: None,
+                    wiped: false,
                 };
                 if self.writes.insert(write.clone(), written).is_some() {
                     return Err(self.wrong(write, "was tried before"));
@@ -401,7 +407,11 @@ impl History {
                 let dropped = dropped.clone();
                 self.written(kept)?.saw.extend(dropped);
             }
-            Fact::Wiped { user, device } => drop(self.wiped.insert((user.clone(), device.clone()))),
+            Fact::Wiped { user, device } => {
+                let there = self.writes.values_mut();
+                let there = there.filter(|write| write.user == *user && write.device == *device);
+                there.for_each(|write| write.wiped = true);
+            }
             Fact::Restored => self.restored = true,
             Fact::Quiet => self.quiet = true,
             _ => {}

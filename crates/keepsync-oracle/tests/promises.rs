@@ -179,6 +179,19 @@ fn a_write_that_returned_and_is_nowhere_is_lost() {
 }
 
 #[test]
+fn what_is_written_after_a_wipe_is_kept_again() {
+    let after = |facts: &mut Vec<Fact>| {
+        without_end(facts);
+        facts.push(Fact::Wiped {
+            user: "ann".to_owned(),
+            device: "phone".to_owned(),
+        });
+        facts.extend(wrote("a4", "phone", "w2", &[]));
+    };
+    assert_eq!(with(after), [Promise::Kept]);
+}
+
+#[test]
 fn a_write_of_which_nobody_knows_whether_it_returned_may_be_there_or_not() {
     assert_eq!(with(|facts| facts.push(tried("a4", "phone", "w2", &[]))), []);
     let arrived = |facts: &mut Vec<Fact>| {
@@ -279,6 +292,36 @@ fn what_is_applied_twice_or_written_by_nobody_is_doubled() {
         facts.push(Fact::Failed { write: "b1".to_owned() });
     };
     assert_eq!(with(failed), [Promise::Once]);
+}
+
+#[test]
+fn what_was_deleted_may_be_brought_back_as_it_was() {
+    let back = |deleted: bool| {
+        move |facts: &mut Vec<Fact>| {
+            without_end(facts);
+            for (op, deletes) in [("delete", true), ("again", false)]
+                .into_iter()
+                .filter(|(_, is)| deleted || !is)
+            {
+                facts.push(Fact::Applied(Applied {
+                    user: "ann".to_owned(),
+                    key: key("w1"),
+                    op: op.to_owned(),
+                    write: (!deletes).then(|| "b1".to_owned()),
+                    deletes,
+                    ..Applied::default()
+                }));
+            }
+            facts.push(Fact::History {
+                user: "ann".to_owned(),
+                device: "phone".to_owned(),
+                key: key("w1"),
+                write: Some("b1".to_owned()),
+            });
+        }
+    };
+    assert_eq!(with(back(true)), []);
+    assert_eq!(with(back(false)), [Promise::Once]);
 }
 
 #[test]

@@ -49,6 +49,7 @@ mod folder;
 mod clock;
 #[cfg(feature = "http")]
 mod logs;
+#[doc(hidden)]
 pub mod planted;
 mod error;
 
@@ -57,6 +58,8 @@ pub use config::{Config, Limits, Rate, Retention};
 pub use error::ServerError;
 #[cfg(feature = "http")]
 pub use logs::init_logs;
+#[doc(hidden)]
+pub use planted::PLANTED;
 #[cfg(feature = "http")]
 pub use server::Server;
 pub use token::{access_token, refresh_token};

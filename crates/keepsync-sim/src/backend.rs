@@ -60,6 +60,7 @@ pub struct Account {
     records: BTreeMap<Key, Stored>,
     head: i64,
     applied: HashSet<Uuid>,
+    made: HashSet<Key>,
     log: Vec<Applied>,
 }
 
@@ -96,6 +97,11 @@ impl Account {
         &self.log
     }
 
+    /// Whether the record was ever there, also if its tombstone was forgotten since.
+    pub fn was_made(&self, key: &Key) -> bool {
+        self.made.contains(key)
+    }
+
     /// Whether an operation was applied.
     pub fn has_applied(&self, op: Uuid) -> bool {
         self.applied.contains(&op)
@@ -112,12 +118,14 @@ impl From<StorageError> for Violation {
 }
 
 impl Server {
-    /// An empty server. `is_compared` with the model, and `forgets_answers` where no story asks for older ones.
-    pub fn new(seed: u64, is_compared: bool, forgets_answers: bool) -> Result<Self, Broken> {
+    /// An empty server. `is_compared` with the model, `forgets_answers` where no story asks for older ones, and
+    /// `is_default` with the limits that it ships with.
+    pub fn new(seed: u64, is_compared: bool, forgets_answers: bool, is_default: bool) -> Result<Self, Broken> {
         let mut rng = Rng::new(seed, 50);
         let page_bytes = *rng
             .pick(&[2_000_000, 2_000_000, 2_000_000, 9_000, 2_500])
             .unwrap_or(&2_000_000);
+        let page_bytes = if is_default { 2_000_000 } else { page_bytes };
         let limits = Limits {
             page_bytes,
             ..Limits::default()
@@ -315,6 +323,7 @@ impl Server {
                 .and_then(|stored| stored.version.data.as_ref());
             let before = before.map(|before| before.get().to_owned());
             account.applied.insert(item.op_id);
+            account.made.insert(key.clone());
             account.log.push(Applied {
                 op: item.op_id,
                 key: key.clone(),

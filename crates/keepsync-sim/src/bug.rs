@@ -42,8 +42,9 @@ const OWN: [(Bug, &str); 8] = [
     (Bug::RefreshesTwice, "refreshes-twice"),
 ];
 
-const CORE: [(Core, &str); 25] = [
+const CORE: [(Core, &str); 26] = [
     (Core::TwoTransactions, "two-transactions"),
+    (Core::NormalInsteadOfFull, "normal-instead-of-full"),
     (Core::CursorBeforeRows, "cursor-before-rows"),
     (Core::SkipPullWhilePending, "skip-pull-while-pending"),
     (Core::OrderByWallClock, "order-by-wall-clock"),

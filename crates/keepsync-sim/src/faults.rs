@@ -189,7 +189,7 @@ impl Faults {
         };
         let mut every = |often: f64, shortest: f64, longest: f64| {
             let there = rng.chance(often);
-            let time = shortest + rng.unit() * (longest - shortest);
+            let time = (shortest + rng.unit() * (longest - shortest)) / 2.0;
             if there { time } else { 0.0 }
         };
         faults.offline_every_ms = every(0.7, 0.2 * HOUR, 6.0 * HOUR);

@@ -435,14 +435,19 @@ impl World {
         if self.healed {
             return Ok(());
         }
-        // People come in bursts.
+        let mean = self.act_every_ms;
         let rng = self.chance.of(Area::Acts, at);
-        let mean = if rng.chance(0.7) {
-            self.act_every_ms / 4.0
-        } else {
-            self.act_every_ms * 2.5
-        };
-        self.again(Area::Acts, at, mean, Happening::Act(at));
+        match self.script {
+            // People come in bursts.
+            Script::Life => {
+                let mean = if rng.chance(0.7) { mean / 4.0 } else { mean * 2.5 };
+                self.again(Area::Acts, at, mean, Happening::Act(at));
+            }
+            Script::Writes => {
+                let delay = rng.exponential(mean);
+                self.later(delay, Happening::Act(at));
+            }
+        }
         let events = self.act(at, Series::Own)?;
         self.feed(at, events)
     }

@@ -109,12 +109,7 @@ impl World {
                 }
             }
             Answer::Pushed(Err(Fault::Throttled { after_ms: Some(after) }))
-            | Answer::Pulled(Err(Fault::Throttled { after_ms: Some(after) }))
-                if device
-                    .app
-                    .as_ref()
-                    .is_some_and(|app| app.open_request.is_some_and(|(open, _)| open == request)) =>
-            {
+            | Answer::Pulled(Err(Fault::Throttled { after_ms: Some(after) })) => {
                 let until = self.clock.now() + (*after).min(Settings::default().throttle_cap_ms);
                 self.keychains.waiting.insert(at, (device.life, until));
             }

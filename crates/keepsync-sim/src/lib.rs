@@ -28,6 +28,8 @@ pub mod bug;
 #[cfg(feature = "world")]
 pub mod chance;
 #[cfg(feature = "world")]
+pub mod checks;
+#[cfg(feature = "world")]
 pub mod clock;
 #[cfg(feature = "world")]
 mod deeds;

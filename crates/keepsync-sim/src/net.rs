@@ -396,10 +396,8 @@ impl World {
     }
 
     fn work(&mut self, envelope: &Envelope) -> Result<Answer, Violation> {
-        if matches!(envelope.wire, Wire::Push(_) | Wire::Pull(_)) {
-            if !envelope.token_valid {
-                return Ok(envelope.wire.failed(Fault::SignIn));
-            }
+        if matches!(envelope.wire, Wire::Push(_) | Wire::Pull(_)) && !envelope.token_valid {
+            return Ok(envelope.wire.failed(Fault::SignIn));
         }
         Ok(match &envelope.wire {
             Wire::Probe => Answer::Probed(Ok(())),
@@ -429,6 +427,7 @@ impl World {
         let (device, owner) = (envelope.device, (envelope.device, envelope.user));
         let asks = |app: &App| app.open_request.is_some_and(|(open, _)| open == envelope.request);
         let waits = self.devices[device].life == envelope.life && self.devices[device].app.as_ref().is_some_and(asks);
+        let waits = waits || self.bug == Some(Bug::RefreshesTwice);
         let asker = (envelope.awaited && waits).then_some((device, envelope.life, envelope.request));
         let answer = if asker.is_none() || self.rng.chance(0.6) {
             self.trade(owner, token, asker)?

@@ -127,6 +127,8 @@ pub struct Oracle {
     pub acts: BTreeSet<Act>,
     /// Markers that stood in a history that was wiped since, or that may have been pruned for room on a full disk.
     gone: HashSet<String>,
+    /// The same for records of which something stood there.
+    gone_traces: HashSet<Place>,
     pub(crate) merges: Merges,
 }
 
@@ -227,8 +229,13 @@ impl Oracle {
 
     /// The disk is full: what is in the history and the journal may go before a write is refused.
     pub fn may_be_pruned(&mut self, user: &str, device: usize, file: &Inspector) -> Result<(), Violation> {
-        for (_, _, body) in file.history()? {
+        let history = file.history()?.into_iter().map(|row| (row, true));
+        let others = file.other_bodies()?.into_iter().map(|row| (row, false));
+        for ((collection, id, body), in_history) in history.chain(others) {
             self.gone.extend(body.as_deref().and_then(marker).map(str::to_owned));
+            if in_history || body.is_none() {
+                self.gone_traces.insert((user.to_owned(), device, (collection, id)));
+            }
         }
         self.forget_ops(user, device);
         Ok(())
@@ -334,7 +341,7 @@ impl Oracle {
         let id = applied.body.as_deref().and_then(|body| field(body, parent.1));
         let there = id
             .as_ref()
-            .is_none_or(|id| account.record(&(parent.0.to_owned(), id.clone())).is_some());
+            .is_none_or(|id| account.was_made(&(parent.0.to_owned(), id.clone())));
         if there {
             Ok(())
         } else {
@@ -397,6 +404,9 @@ impl Oracle {
             let kept = if write.deletes {
                 !visible.contains(key)
                     || traces.contains(key)
+                    || self
+                        .gone_traces
+                        .contains(&(user.to_owned(), device, key.clone()))
                     || server.deleted.contains(key)
                     // A restored server that never heard of a record cannot keep its deletion, and
                     // the record may come again from a device that made it.

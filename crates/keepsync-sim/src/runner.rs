@@ -56,14 +56,15 @@ impl World {
         } else {
             cut_off(kind)
         };
-        if app.open_request.is_some_and(|(open, _)| open == request) {
-            app.open_request = None;
-        }
+        let awaited = app.open_request.take_if(|(open, _)| *open == request).is_some();
         self.trace.line(
             self.clock.now(),
             format_args!("{at} receives {kind} {request}: {}", gist(&answer)),
         );
-        self.note_answer(at, request, &answer);
+        // Who has given a request up has closed its connection.
+        if awaited {
+            self.note_answer(at, request, &answer);
+        }
         if self.chance.of(Area::Steps, at).chance(self.faults.crash_at_request) {
             return self.crash(at);
         }

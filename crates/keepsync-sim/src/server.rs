@@ -3,7 +3,8 @@
 //!
 //! # Push
 //! 1. The user comes from the token. A request that names another user applies nothing.
-//! 2. A request that counts in another epoch applies nothing either: the answer names the epoch.
+//! 2. A request that counts in another epoch applies nothing either: the answer names the epoch. After a
+//!    restore, neither does one that names none: it may have been on its way since before.
 //! 3. Items are taken in order. Each is one small transaction:
 //!    * its operation id was applied before: the first answer again, or
 //!      [`code::OP_REUSED`] if it now says something else;
@@ -210,7 +211,11 @@ impl ModelServer {
             epoch,
         };
         let epoch = self.epoch();
-        if request.epoch.as_ref().is_some_and(|counted| *counted != epoch) {
+        let another_life = match &request.epoch {
+            Some(counted) => *counted != epoch,
+            None => self.branch.is_some(),
+        };
+        if another_life {
             return Some(answer(epoch, Vec::new()));
         }
         let account = self.users.entry(user.to_owned()).or_default();

@@ -176,7 +176,7 @@ impl World {
         let wild_clocks = rng.chance(0.2);
         let of_seed = draw_count(&mut rng);
         let bad = if rng.chance(0.3) { 0.1 } else { 0.0 };
-        let length = rng.between(HOUR, 24 * HOUR).min(plot.end);
+        let length = rng.between(HOUR, 12 * HOUR).min(plot.end);
         // A story with many devices is no longer for it.
         let acts = rng.between(25, 125) as f64 / of_seed as f64;
         let parts = Parts {
@@ -225,7 +225,12 @@ impl World {
         let count = parts.count;
         let mut world = Self {
             clock,
-            server: Server::new(seed, !Bug::is_of_server(bug), faults.restore_every_ms == 0.0)?,
+            server: Server::new(
+                seed,
+                !Bug::is_of_server(bug),
+                faults.restore_every_ms == 0.0,
+                parts.script == Script::Writes,
+            )?,
             keychains: Keychains::default(),
             oracle: Oracle::default(),
             trace: Trace::new(print),

@@ -11,7 +11,8 @@
 //!    applies nothing.
 //! 3. A request that counts in another epoch applies nothing: the answer names the epoch and has no
 //!    results. The device pulls, and sends again what it still has to send: the same version number
-//!    means another version after a restore.
+//!    means another version after a restore. A server that was ever restored treats a request that names
+//!    no epoch the same: it may have been on its way since before.
 //! 4. For each item, in one transaction of its own or of the request:
 //!    * an `op_id` that was applied before is answered with its first answer, unless its content
 //!      differs ([`code::OP_REUSED`]);

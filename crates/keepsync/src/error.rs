@@ -188,9 +188,9 @@ impl From<rusqlite::Error> for Error {
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Locked,
             ErrorCode::CannotOpen | ErrorCode::PermissionDenied => Self::Unavailable,
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Self::Damaged { path: PathBuf::new() },
-            // Bodies are checked before they are stored, and our statements fit our tables.
+            // Bodies are checked before they are stored, our statements fit our tables, and the format is ours.
             ErrorCode::Unknown
-                if ["malformed JSON", "no such "]
+                if ["malformed JSON", "no such ", "unsupported file format"]
                     .iter()
                     .any(|it| error.to_string().contains(it)) =>
             {

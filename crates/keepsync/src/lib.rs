@@ -138,6 +138,8 @@ pub mod hlc;
 pub mod env;
 pub mod settings;
 pub mod diagnostics;
+#[cfg(any(feature = "http", feature = "runtime"))]
+mod sync;
 mod error;
 #[doc(hidden)]
 pub mod planted;
@@ -146,5 +148,7 @@ pub use body::Body;
 pub use db::{Db, OpenOptions, Place, Read, Write};
 pub use error::{Error, Result, RetryClass};
 pub use first_sync::continue_without_first_sync;
+#[doc(hidden)]
+pub use planted::PLANTED;
 #[cfg(feature = "runtime")]
 pub use store::{Backend, Store};

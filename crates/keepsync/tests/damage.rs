@@ -450,6 +450,19 @@ fn a_file_without_our_tables_is_set_aside() {
 }
 
 #[test]
+fn a_file_without_our_tables_and_without_a_log_is_kept_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path());
+    let conn = Connection::open(&path).unwrap();
+    let ours = "PRAGMA application_id = 0x4b536476; PRAGMA user_version = 1; CREATE TABLE meta (key, value)";
+    conn.execute_batch(ours).unwrap();
+    drop(conn);
+    let before = std::fs::read(&path).unwrap();
+    let db = Db::open(options(folder.path())).unwrap();
+    assert_eq!(std::fs::read(&db.salvaged().unwrap().set_aside).unwrap(), before);
+}
+
+#[test]
 fn a_file_that_brings_code_is_refused_untouched() {
     let endless = "CREATE VIEW kv AS WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT n AS key, n AS value FROM c";
     let deletes = "CREATE TRIGGER t AFTER INSERT ON entry BEGIN DELETE FROM entry; END";
@@ -467,6 +480,25 @@ fn a_file_that_brings_code_is_refused_untouched() {
             "{code}"
         );
         assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+}
+
+#[test]
+fn no_damaged_byte_of_the_header_locks_the_account_out() {
+    let whole = written();
+    // Not the ones that say whose file it is, and how new.
+    for at in (0..100).filter(|at| !(60..64).contains(at) && !(68..72).contains(at)) {
+        for value in [whole[at] ^ 0x80, 3] {
+            let mut bytes = whole.clone();
+            bytes[at] = value;
+            let (folder, db) = open_bytes(&bytes);
+            let looked = look(&db.unwrap_or_else(|error| panic!("byte {at} = {value}: {error}")));
+            if looked.is_ok() {
+                continue;
+            }
+            let db = Db::open(options(folder.path())).unwrap();
+            assert!(look(&db).is_ok(), "byte {at} = {value}: {:?}", looked.err());
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use keepsync::{
     conflict::{self, Resolution},
     drain::{Answer, Request, Step, carry_out},
     queue::EntryState,
-    remote::{Accepted, Outcome, PullPage, PushAnswer, PushItem, RemoteChange, RemoteVersion},
+    remote::{Accepted, Fault, Outcome, PullPage, PushAnswer, PushItem, RemoteChange, RemoteVersion},
     settings::Settings,
 };
 use keepsync_wire::Operation;
@@ -374,4 +374,40 @@ fn a_deletion_of_what_the_server_has_lost_leaves_nothing_behind() {
     assert!(device.entries().is_empty());
     let bundle = device.db.read(|read| read.bundle()).unwrap();
     assert_eq!(bundle["records"], serde_json::json!({}));
+}
+
+/// A restored backend applies nothing that names no epoch; told its epoch, the device says it again at once.
+#[test]
+fn a_device_that_knows_no_epoch_yet_is_told_it_and_sends_again_in_the_same_pass() {
+    let mut device = Device::new();
+    let op = device.put("weight", "w", r#"{"kg":80}"#).unwrap();
+    let mut asked = Vec::new();
+    let mut pulls = 0;
+    let report = device.sync(|request| {
+        Some(match request {
+            // Before the push it does not get through.
+            Request::Pull(_) if asked.is_empty() => Answer::Pulled(Err(Fault::Server { status: 500 })),
+            Request::Pull(_) => {
+                pulls += 1;
+                Answer::Pulled(Ok(PullPage {
+                    epoch: Some("e2".to_owned()),
+                    ..PullPage::default()
+                }))
+            }
+            Request::Push(batch) => {
+                let named = batch.epoch.is_some();
+                asked.push((batch.epoch.clone(), batch.items[0].op));
+                let results = batch.items.iter().filter(|_| named).map(|item| (item.op, accepted(1)));
+                Answer::Pushed(Ok(PushAnswer {
+                    results: results.collect(),
+                    server_time: None,
+                    epoch: Some("e2".to_owned()),
+                }))
+            }
+            other => well(other),
+        })
+    });
+    assert_eq!(asked, [(None, op), (Some("e2".to_owned()), op)], "under the same id");
+    assert_eq!((report.accepted, pulls), (1, 1));
+    assert!(device.entries().is_empty());
 }

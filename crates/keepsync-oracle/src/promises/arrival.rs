@@ -13,7 +13,9 @@ pub(super) fn judge(history: &History, judged: &mut Judged) {
 
 fn once(history: &History, judged: &mut Judged) {
     let mut ops = BTreeSet::new();
-    let mut writes: BTreeMap<&str, &str> = BTreeMap::new();
+    // Under which operation, and after how many deletions of the record.
+    let mut writes: BTreeMap<&str, (&str, usize)> = BTreeMap::new();
+    let mut deletions: BTreeMap<(&str, &Key), usize> = BTreeMap::new();
     let mut versions: BTreeMap<(&str, &Key), i64> = BTreeMap::new();
     for applied in history.applied() {
         let op = applied.op.as_str();
@@ -33,6 +35,8 @@ fn once(history: &History, judged: &mut Judged) {
                 );
             }
         }
+        let times = deletions.entry((&applied.user, &applied.key)).or_default();
+        *times += usize::from(applied.deletes);
         let Some(write) = history
             .write_of(applied)
             .filter(|_| !history.merges.contains(&applied.key.0))
@@ -61,8 +65,10 @@ fn once(history: &History, judged: &mut Judged) {
                         ),
                     );
                 }
-                if let Some(before) = writes.insert(write, op)
+                // What another device deleted may be brought back as it was.
+                if let Some((before, deleted)) = writes.insert(write, (op, *times))
                     && before != op
+                    && deleted == *times
                     && !history.restored
                 {
                     judged.broken(
@@ -142,6 +148,7 @@ fn overwritten(history: &History, judged: &mut Judged) {
     for fact in &history.facts {
         match fact {
             Fact::History { write, .. } => kept.extend(write.as_deref()),
+            Fact::Pruned { write } => drop(kept.insert(write)),
             Fact::Conflict { writes, .. } | Fact::ConflictShown { writes, .. } => {
                 kept.extend(writes.iter().map(String::as_str));
             }

@@ -18,7 +18,7 @@ pub(super) fn judge(history: &History, judged: &mut Judged) {
     let places = places(history);
     let found = found(history, &places);
     for (name, write) in &history.writes {
-        if write.told != Told::Returned || found.contains(name.as_str()) || excused(history, write) {
+        if write.told != Told::Returned || found.contains(name.as_str()) || excused(write) {
             continue;
         }
         if write.deletes && deletion_stands(write, &places) {
@@ -64,6 +64,7 @@ fn places(history: &History) -> Places<'_> {
                     places.deletions.insert((user, key));
                 }
             }
+            Fact::Pruned { write } => drop(places.writes.insert(write)),
             Fact::Conflict { writes, .. } => places.writes.extend(writes.iter().map(String::as_str)),
             Fact::Shows {
                 user,
@@ -99,13 +100,13 @@ fn found<'a>(history: &'a History, places: &Places<'a>) -> BTreeSet<&'a str> {
     found
 }
 
-/// The user threw it away or agreed to lose it, or was told that it waits, or that another stands.
-fn excused(history: &History, write: &Written) -> bool {
+/// The user threw it away or agreed to lose it.
+fn excused(write: &Written) -> bool {
     let told = matches!(
         write.outcome,
         Some(Outcome::Discarded | Outcome::RolledBack | Outcome::Superseded)
     );
-    told || history.wiped.contains(&(write.user.clone(), write.device.clone()))
+    told || write.wiped
 }
 
 /// What was deleted is not there, wherever the deletion went.

@@ -171,4 +171,17 @@ mod tests {
         assert_eq!(times.gone("/9"), None, "the oldest go");
         assert!(times.gone("/10").is_some());
     }
+
+    #[test]
+    fn the_clock_that_most_units_share_is_told_once_and_only_the_others_are_named() {
+        let there = vec![
+            ("/x".to_owned(), clock(1, "a")),
+            ("/y".to_owned(), clock(1, "a")),
+            ("/z".to_owned(), clock(2, "b")),
+        ];
+        let clocks = Clocks::of(&clock(9, "a"), clock(3, "c"), there, Vec::new());
+        let times = Times::new(clock(9, "a"), clocks);
+        assert_eq!(times.named().collect::<Vec<_>>(), [("/z", &clock(2, "b"))]);
+        assert_eq!((times.there("/x"), times.record()), (&clock(1, "a"), &clock(3, "c")));
+    }
 }

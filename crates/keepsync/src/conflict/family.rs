@@ -109,10 +109,10 @@ pub(super) fn children(write: &Write<'_>, root: &(String, String)) -> Result<Vec
 /// A record that asks and was deleted elsewhere, while writes to its children are unsent here, was edited
 /// here: the user decides, and no set goes with a workout unseen. False: it was not.
 pub(super) fn defend(write: &mut Write<'_>, row: &mut Row) -> Result<bool> {
-    let registered = write.shared.collections.get(&row.collection).ok();
-    if row.body.is_none() || registered.is_none_or(|it| it.policy != Policy::Ask) {
+    if row.body.is_none() {
         return Ok(false);
     }
+    // Only of a record that asks there are any.
     for (collection, id) in children(write, &(row.collection.clone(), row.id.clone()))? {
         let entries = heads_of(write.conn, &collection, &id, &row.id)?;
         if entries.last().is_some_and(|last| last.kind != Some(Kind::Delete)) {

@@ -50,3 +50,6 @@ pub(crate) use resolver::decided;
 pub(crate) use stamp::{Stored, clocks_after};
 
 pub(crate) use apply::{close_if_idle, meet, refresh_local};
+
+#[cfg(test)]
+mod tests;

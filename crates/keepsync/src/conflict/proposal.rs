@@ -269,4 +269,45 @@ mod tests {
             assert_eq!(merged(units, "here", &remote, &once, &once), (once.clone(), vec![]));
         }
     }
+
+    #[test]
+    fn of_two_that_no_clock_tells_apart_the_servers_is_proposed() {
+        let (local, remote) = (json!({"n": 1}), json!({"n": 2}));
+        let side = |body: &'static str| Side {
+            body: if body == "l" {
+                local.as_object()
+            } else {
+                remote.as_object()
+            },
+            hlc: Hlc::at(1),
+            device_id: "same",
+            clocks: None,
+        };
+        let proposed = propose(FIELDS, None, side("l"), side("r"));
+        assert_eq!(proposed.body.map(Value::Object), Some(remote.clone()));
+    }
+
+    #[test]
+    fn only_the_fields_of_a_group_that_differ_are_contested() {
+        let group = [FieldGroup {
+            fields: ["weight".to_owned(), "reps".to_owned(), "unit".to_owned()].into(),
+            policy: Policy::Ask,
+        }];
+        let base = json!({"weight": 1, "reps": 1, "unit": "kg"});
+        let local = json!({"weight": 2, "reps": 1, "unit": "kg"});
+        let remote = json!({"weight": 3, "reps": 2, "unit": "kg"});
+        let (_, contested) = merged(Units::Fields(&group), "here", &base, &local, &remote);
+        assert_eq!(contested, ["/reps", "/weight"]);
+        // Where only one side changed the group, nothing of it is contested.
+        let (_, contested) = merged(Units::Fields(&group), "here", &base, &local, &base);
+        assert_eq!(contested, [""; 0]);
+    }
+
+    #[test]
+    fn an_order_that_only_the_other_side_changed_is_taken_from_it() {
+        let base = json!({"sets": [{"id": 1}, {"id": 2}]});
+        let turned = json!({"sets": [{"id": 2}, {"id": 1}]});
+        assert_eq!(merged(FIELDS, "here", &base, &base, &turned), (turned.clone(), vec![]));
+        assert_eq!(merged(FIELDS, "there", &base, &turned, &base), (turned.clone(), vec![]));
+    }
 }

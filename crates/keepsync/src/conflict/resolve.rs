@@ -21,8 +21,8 @@ use crate::{
     collection::Collections,
     db::Write,
     error::{Error, Result},
-    queue::{Ended, Kind, heads_of},
-    record::{self, Base, Row, find},
+    queue::{Ended, heads_of},
+    record::{self, Row, find},
     settings::Settings,
 };
 use serde_json::Value;
@@ -168,11 +168,8 @@ fn settle(write: &mut Write<'_>, member: &Member, verdict: Verdict) -> Result<()
             for entry in &entries {
                 entry.remove(write, Ended::Lost(member.remote_version))?;
             }
-            // One that the server never had goes with its last entry.
-            if row.base != Base::None {
-                let seen = row.seen;
-                row.confirm(write, &remote, false, seen)?;
-            }
+            // The record's base is that version since the two met: without an entry it is shown. One that
+            // the server never had goes with its last entry.
         }
         Verdict::Body(body) => {
             let body = match body {
@@ -186,9 +183,6 @@ fn settle(write: &mut Write<'_>, member: &Member, verdict: Verdict) -> Result<()
                 .as_deref()
                 .and_then(|body| clocks_of_choice(write, collection, &remote, body, hlc));
             replace(write, &entries, &remote, (body.as_deref(), clocks.as_deref()), hlc)?;
-            if row.base == Base::None {
-                remake(write, &row, body.is_some())?;
-            }
             row.body = body;
             row.clocks = clocks;
             row.hlc = hlc;
@@ -198,19 +192,6 @@ fn settle(write: &mut Write<'_>, member: &Member, verdict: Verdict) -> Result<()
         }
     }
     record::settle_state(write, collection, id)
-}
-
-/// What the server never had is made, not changed; and what was never made needs no deletion.
-fn remake(write: &mut Write<'_>, row: &Row, stays: bool) -> Result<()> {
-    for mut entry in heads_of(write.conn, &row.collection, &row.id, row.lane())? {
-        if stays {
-            entry.kind = Some(Kind::Create);
-            entry.store(write)?;
-        } else {
-            entry.remove(write, Ended::Discarded)?;
-        }
-    }
-    Ok(())
 }
 
 fn checked(settings: &Settings, collections: &Collections, row: &Row, body: &str) -> Result<String> {

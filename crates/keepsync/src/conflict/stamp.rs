@@ -60,3 +60,34 @@ pub(crate) fn clocks_after(
     };
     clocks.to_text()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conflict::Policy;
+
+    #[test]
+    fn writing_the_same_again_keeps_the_clocks_of_what_was_there() {
+        let collection = Collection::new("profile", Policy::LastWriteWins);
+        let old = Stored {
+            body: Some("{\"n\":1}"),
+            hlc: Hlc::at(5),
+            device_id: "tablet",
+            clocks: None,
+        };
+        let after = |body| clocks_after(&collection, &old, body, (Hlc::at(9), "phone"));
+        assert_eq!(after(Some("{\"n\":2}")), None, "all of it is new");
+        assert_eq!(after(None), None);
+        let text = after(Some("{\"n\":1}")).unwrap();
+        let own = Clock {
+            hlc: Hlc::at(9),
+            device_id: "phone".to_owned(),
+        };
+        let times = Times::new(own, Clocks::parse(&text, Hlc::at(9)));
+        let before = Clock {
+            hlc: Hlc::at(5),
+            device_id: "tablet".to_owned(),
+        };
+        assert_eq!((times.record(), times.there(".")), (&before, &before));
+    }
+}

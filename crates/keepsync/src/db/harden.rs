@@ -5,7 +5,11 @@ use crate::{
     settings::Settings,
 };
 use rusqlite::{Connection, config::DbConfig};
-use std::{io::ErrorKind, path::Path, time::Duration};
+use std::{
+    io::{ErrorKind, Read as _},
+    path::Path,
+    time::Duration,
+};
 
 /// How long a write waits for another process that holds the file.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
@@ -102,6 +106,7 @@ pub(super) fn io_error(error: &std::io::Error) -> Error {
 pub(super) fn explain(error: Error, path: &Path) -> Error {
     match error {
         Error::Damaged { .. } => Error::Damaged { path: path.to_owned() },
+        Error::ReadOnlyFile if says_read_only(path) => Error::Damaged { path: path.to_owned() },
         Error::Unavailable | Error::ReadOnlyFile | Error::Internal(_)
             if path.is_dir() || std::fs::File::open(path).is_err() =>
         {
@@ -112,4 +117,12 @@ pub(super) fn explain(error: Error, path: &Path) -> Error {
         }
         other => other,
     }
+}
+
+/// Whether the file itself says that this SQLite may not write it: its header names a later format for
+/// writers, which none has ever had.
+fn says_read_only(path: &Path) -> bool {
+    let mut header = [0; 19];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    read.is_ok() && header[18] > 2
 }

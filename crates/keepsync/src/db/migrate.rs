@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
 };
 use rusqlite::{Connection, TransactionBehavior, params};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 const MIGRATIONS: &[&str] = &[include_str!("schema/0001.sql")];
 
@@ -31,6 +31,12 @@ pub(super) fn refuse_others(conn: &Connection) -> Result<()> {
     }
     if has_code(conn)? {
         return Err(Error::ForeignFile);
+    }
+    // Ours have a log from their first moment. To give one to a file is to write into it, and a damaged one is
+    // kept as it was.
+    let has_log = || conn.query_row("PRAGMA journal_mode", [], |row| Ok(row.get::<_, String>(0)? == "wal"));
+    if found > 0 && !has_log()? && !is_as_made(conn)? {
+        return Err(Error::Damaged { path: PathBuf::new() });
     }
     Ok(())
 }

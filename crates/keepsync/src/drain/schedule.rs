@@ -574,4 +574,50 @@ mod tests {
         later.next_tick = 1_001;
         assert_eq!(batches(vec![due, later], WIDE), [[1]]);
     }
+
+    #[test]
+    fn what_must_go_before_takes_its_place_in_the_count() {
+        let mut first = workout(1, "x", Kind::Create);
+        first.priority = 9;
+        let mut child = set(3, "a", "w");
+        child.priority = 8;
+        let items = vec![first, workout(2, "w", Kind::Create), child];
+        assert_eq!(batches(items, Limits { count: 2, ..WIDE }), [vec![1, 2], vec![3]]);
+    }
+
+    #[test]
+    fn a_full_batch_takes_what_has_no_body_until_something_does_not_fit() {
+        let deletion = |seq: i64| Item {
+            bytes: 0,
+            ..workout(seq, &format!("gone{seq}"), Kind::Delete)
+        };
+        let exact = Limits { bytes: 100, ..WIDE };
+        let items = vec![
+            workout(1, "a", Kind::Create),
+            deletion(2),
+            workout(3, "b", Kind::Create),
+            deletion(4),
+        ];
+        assert_eq!(batches(items, exact), [[1, 2], [3, 4]]);
+    }
+
+    #[test]
+    fn what_must_go_first_goes_alone_where_nothing_travels_together() {
+        let mut urgent = set(2, "a", "w");
+        urgent.priority = 9;
+        let apart = Limits {
+            together: false,
+            ..WIDE
+        };
+        assert_eq!(batches(vec![workout(1, "w", Kind::Create), urgent], apart), [[1], [2]]);
+    }
+
+    #[test]
+    fn what_must_follow_a_stuck_one_does_not_go_with_the_next_batch() {
+        let items = vec![workout(1, "w", Kind::Create), set(2, "a", "w")];
+        let mut schedule = Schedule::new(items, rules(), 0, &HashSet::new());
+        assert_eq!(schedule.next_batch(Limits { count: 1, ..WIDE }), [1]);
+        schedule.stuck(1);
+        assert!(schedule.next_batch(WIDE).is_empty());
+    }
 }

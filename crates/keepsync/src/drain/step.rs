@@ -306,3 +306,6 @@ fn finish(db: &mut Db, end: &PassEnd) -> Result<(StepDone, Changes)> {
     };
     Ok((done, changes))
 }
+
+#[cfg(test)]
+mod tests;

@@ -507,4 +507,4 @@ pub(crate) fn no_entry(op: Uuid) -> Error {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -18,16 +18,16 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-pub(super) const START: i64 = 1_763_600_000_000;
+pub(crate) const START: i64 = 1_763_600_000_000;
 
 #[derive(Default)]
-pub(super) struct Moved {
+pub(crate) struct Moved {
     ms: AtomicU64,
     chance: AtomicU64,
 }
 
 impl Moved {
-    pub(super) fn pass(&self, ms: u64) {
+    pub(crate) fn pass(&self, ms: u64) {
         self.ms.fetch_add(ms, Relaxed);
     }
 }
@@ -47,7 +47,7 @@ impl Env for Moved {
 }
 
 /// A file in memory, and its clock.
-pub(super) fn device(settings: Settings) -> (Db, Arc<Moved>) {
+pub(crate) fn device(settings: Settings) -> (Db, Arc<Moved>) {
     let collections = [
         Collection::new("workout", Policy::Ask),
         Collection::new("set_log", Policy::ClientWins).child_of("workout", "workout_id"),
@@ -72,7 +72,7 @@ pub(super) fn device(settings: Settings) -> (Db, Arc<Moved>) {
     (db.unwrap(), env)
 }
 
-pub(super) fn put(db: &mut Db, collection: &str, id: &str, body: &str) -> (Uuid, Changes) {
+pub(crate) fn put(db: &mut Db, collection: &str, id: &str, body: &str) -> (Uuid, Changes) {
     let (written, changes) = db.write(|write| record::put(write, collection, id, body)).unwrap();
     (written.op.unwrap(), changes)
 }
@@ -82,7 +82,7 @@ fn delete(db: &mut Db, collection: &str, id: &str) -> Uuid {
     written.op.unwrap()
 }
 
-pub(super) fn entries(db: &Db) -> Vec<Entry> {
+pub(crate) fn entries(db: &Db) -> Vec<Entry> {
     db.read(|read| read.entries(i64::MIN, 1_000)).unwrap()
 }
 
@@ -90,11 +90,11 @@ fn entry(db: &Db, op: Uuid) -> Entry {
     db.read(|read| read.entry(op)).unwrap()
 }
 
-pub(super) fn send(db: &mut Db, seqs: &[i64]) -> (PushBatch, Flight) {
+pub(crate) fn send(db: &mut Db, seqs: &[i64]) -> (PushBatch, Flight) {
     db.write(|write| claim(write, seqs)).unwrap().0
 }
 
-pub(super) fn answer(db: &mut Db, sent: &(PushBatch, Flight), outcome: &Outcome) -> SettleReport {
+pub(crate) fn answer(db: &mut Db, sent: &(PushBatch, Flight), outcome: &Outcome) -> SettleReport {
     let results = sent.0.items.iter().map(|item| (item.op, outcome.clone())).collect();
     let answer = PushAnswer {
         results,
@@ -104,7 +104,7 @@ pub(super) fn answer(db: &mut Db, sent: &(PushBatch, Flight), outcome: &Outcome)
     db.write(|write| settle(write, &sent.1, &answer)).unwrap().0
 }
 
-pub(super) fn accepted(version: i64) -> Outcome {
+pub(crate) fn accepted(version: i64) -> Outcome {
     Outcome::Accepted(Accepted {
         version,
         change: version,
@@ -120,7 +120,7 @@ fn arrived(db: &mut Db, collection: &str, id: &str, version: i64) {
     assert_eq!(answer(db, &sent, &accepted(version)).accepted, 1);
 }
 
-pub(super) fn refuse(db: &mut Db, seq: i64, op: Uuid) {
+pub(crate) fn refuse(db: &mut Db, seq: i64, op: Uuid) {
     let rejection = Rejection {
         seq,
         op,
@@ -688,5 +688,25 @@ fn an_unanswered_write_uses_an_attempt_and_may_use_up_its_schedule() {
         let nothing = PushAnswer::default();
         let (report, _) = db.write(|write| settle(write, &flight, &nothing)).unwrap();
         assert_eq!((report.gave_up, report.postponed), (gave_up, vec![1, 2]));
+    }
+}
+
+#[test]
+fn what_was_sent_and_stays_keeps_the_mark_whatever_was_answered() {
+    let refused = Outcome::Rejected {
+        code: "validation".to_owned(),
+        message: String::new(),
+    };
+    for outcome in [Outcome::SignIn, Outcome::TooLarge, refused] {
+        let (mut db, _) = device(Settings::default());
+        put(&mut db, "workout", "w", "{}");
+        let sent = send(&mut db, &[1]);
+        answer(&mut db, &sent, &outcome);
+        let flying = db.read(|read| {
+            Ok(read
+                .conn
+                .query_row("SELECT count(*) FROM flight", [], |row| row.get(0))?)
+        });
+        assert_eq!((entries(&db)[0].maybe_sent, flying), (true, Ok(0)), "{outcome:?}");
     }
 }

@@ -16,13 +16,14 @@
 //! Nothing here has a clock: the caller bounds how long it waits.
 
 use super::{RemoteFuture, Token, TokenFault, TokenProvider};
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 use std::{
     fmt,
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::Poll,
 };
 

@@ -4,11 +4,12 @@
 use crate::{
     change::Changes,
     error::{Error, Result},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };

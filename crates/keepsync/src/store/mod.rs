@@ -27,6 +27,7 @@ mod confirm;
 mod drainer;
 mod first_sync;
 mod hub;
+mod inbox;
 mod owner;
 mod readers;
 mod watch;

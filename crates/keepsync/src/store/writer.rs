@@ -7,7 +7,11 @@
 //! 4. When the write-ahead log has grown beyond its bound, readers are asked to step aside for a
 //!    moment, so that not even a long one can keep it from being moved into the file.
 
-use super::{hub::Hub, readers::Readers};
+use super::{
+    hub::Hub,
+    inbox::{Inbox, Work},
+    readers::Readers,
+};
 use crate::{
     change::Changes,
     db::{Db, Job, Write},
@@ -15,9 +19,8 @@ use crate::{
     error::{Error, Result},
 };
 use std::{
-    collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
 };
 use tokio::sync::oneshot;
@@ -31,17 +34,11 @@ const LOOK: usize = 16;
 
 type UserJob = Box<dyn Job + Send>;
 
-#[derive(Default)]
-struct Pending {
-    jobs: VecDeque<UserJob>,
-    steps: VecDeque<(Step, oneshot::Sender<StepDone>)>,
-    closed: bool,
-}
+type DrainStep = (Step, oneshot::Sender<StepDone>);
 
 /// Where work for the writer is left.
 pub(super) struct Writer {
-    pending: Mutex<Pending>,
-    wake: Condvar,
+    inbox: Inbox<UserJob, DrainStep>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -52,8 +49,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Writer {
     pub(super) fn start(db: Db, hub: Arc<Hub>, readers: Option<Arc<Readers>>) -> Result<Arc<Self>> {
         let writer = Arc::new(Self {
-            pending: Mutex::default(),
-            wake: Condvar::new(),
+            inbox: Inbox::default(),
             thread: Mutex::default(),
         });
         let worker = Arc::clone(&writer);
@@ -76,30 +72,20 @@ impl Writer {
             result: None,
             answer: Some(answer),
         };
-        {
-            let mut pending = lock(&self.pending);
-            if pending.closed {
-                return Err(Error::Closed);
-            }
-            pending.jobs.push_back(Box::new(job));
+        if !self.inbox.job(Box::new(job)) {
+            return Err(Error::Closed);
         }
-        self.wake.notify_one();
         answered.await.map_err(|_| Error::Closed)?
     }
 
     /// Carries a storage step of the drain out.
     pub(super) async fn step(&self, step: Step) -> StepDone {
         let (answer, answered) = oneshot::channel();
-        {
-            let mut pending = lock(&self.pending);
-            if pending.closed {
-                return StepDone::Failed {
-                    code: Error::Closed.code(),
-                };
-            }
-            pending.steps.push_back((step, answer));
+        if !self.inbox.step((step, answer)) {
+            return StepDone::Failed {
+                code: Error::Closed.code(),
+            };
         }
-        self.wake.notify_one();
         answered.await.unwrap_or(StepDone::Failed {
             code: Error::Closed.code(),
         })
@@ -107,8 +93,7 @@ impl Writer {
 
     /// Takes no more work. What was accepted before is still done.
     pub(super) fn close(&self) {
-        lock(&self.pending).closed = true;
-        self.wake.notify_one();
+        self.inbox.close();
     }
 
     /// Waits until the file is closed. Not on an async thread.
@@ -123,24 +108,10 @@ impl Writer {
     fn run(&self, mut db: Db, hub: &Hub, readers: Option<&Readers>) {
         let bound = db.settings().wal_bytes;
         let mut since_look = 0;
-        loop {
-            let (jobs, step) = {
-                let mut pending = lock(&self.pending);
-                while pending.jobs.is_empty() && pending.steps.is_empty() && !pending.closed {
-                    pending = self.wake.wait(pending).unwrap_or_else(PoisonError::into_inner);
-                }
-                let share = pending.jobs.len().min(GROUP);
-                let jobs: Vec<UserJob> = pending.jobs.drain(..share).collect();
-                // The user's writes go before a pulled page.
-                let step = if jobs.is_empty() {
-                    pending.steps.pop_front()
-                } else {
-                    None
-                };
-                if jobs.is_empty() && step.is_none() {
-                    break;
-                }
-                (jobs, step)
+        while let Some(work) = self.inbox.take(GROUP) {
+            let (jobs, step) = match work {
+                Work::Jobs(jobs) => (jobs, None),
+                Work::Step(step) => (Vec::new(), Some(step)),
             };
             let written = jobs.len();
             if written > 0 {

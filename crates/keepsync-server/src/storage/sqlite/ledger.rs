@@ -84,7 +84,7 @@ impl Ledger {
     ///
     /// The tables cannot be read or written; nothing was applied.
     pub fn push(&self, user: &str, push: &Push, now_ms: i64) -> Result<SyncResponse, StorageError> {
-        self.write(|conn| push::push(conn, &self.epoch.name, user, push, now_ms))
+        self.write(|conn| push::push(conn, &self.epoch, user, push, now_ms))
     }
 
     /// Reads a page.

@@ -1,6 +1,6 @@
 //! A push: facts are read, [`decide`] decides, what it decided is written.
 
-use super::rows;
+use super::{epoch::Epoch, rows};
 use crate::{
     decide::{self, Decision, Facts, Fingerprint, Remembered, decide},
     planted::{self, Bug},
@@ -13,14 +13,19 @@ use uuid::Uuid;
 /// Applies a push within the writer's transaction.
 pub(super) fn push(
     conn: &Connection,
-    epoch: &str,
+    epoch: &Epoch,
     user: &str,
     push: &Push,
     now_ms: i64,
 ) -> Result<SyncResponse, StorageError> {
     let request = &push.request;
     let mut results = Vec::new();
-    if request.epoch.as_ref().is_none_or(|counted| counted == epoch) {
+    // One that names no epoch may have been on its way since before the restore.
+    let same_life = match &request.epoch {
+        Some(counted) => *counted == epoch.name,
+        None => epoch.parent.is_none(),
+    };
+    if same_life {
         let mut account = Account::read(conn, user)?;
         let head = account.head;
         let mut carried = 0;
@@ -54,7 +59,7 @@ pub(super) fn push(
     Ok(SyncResponse {
         results,
         server_time: now_ms,
-        epoch: epoch.to_owned(),
+        epoch: epoch.name.clone(),
     })
 }
 

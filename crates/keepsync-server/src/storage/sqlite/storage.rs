@@ -50,7 +50,7 @@ impl Storage for SqliteStorage {
         let epoch = Arc::clone(&self.epoch);
         let user = user.to_owned();
         self.writer
-            .call(move |conn| push::push(conn, &epoch.name, &user, &push, now_ms))
+            .call(move |conn| push::push(conn, &epoch, &user, &push, now_ms))
     }
 
     fn pull<'a>(&'a self, user: &'a str, pull: Pull, now_ms: i64) -> StorageFuture<'a, PullResponse> {

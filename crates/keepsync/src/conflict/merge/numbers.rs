@@ -313,4 +313,29 @@ mod tests {
             assert_eq!(compare(&number(a.clone()), &number(b.clone())), expected, "{a} {b}");
         }
     }
+
+    #[test]
+    fn a_path_that_goes_on_below_a_number_names_nothing() {
+        let body = serde_json::json!({"m": 5, "n": {"x": 1}}).as_object().unwrap().clone();
+        assert!(at(&body, &["m", "x"]).is_empty());
+        assert_eq!(at(&body, &["n", "x"]).len(), 1);
+        assert_eq!(without(&body, &["m", "x"]), body);
+        assert_eq!(
+            Value::Object(without(&body, &["n", "x"])),
+            serde_json::json!({"m": 5, "n": {}})
+        );
+    }
+
+    #[test]
+    fn sums_are_exact_below_zero_and_as_near_as_floats_come_where_digits_do_not_reach() {
+        let whole = |n: i64| Number::from(n);
+        assert_eq!(total(&whole(-5), &whole(1), &whole(0)), whole(-4));
+        assert_eq!(total(&whole(i64::MIN), &whole(-1), &whole(0)), whole(i64::MIN));
+        assert_eq!(
+            total(&Number::from(u64::MAX), &whole(1), &whole(0)),
+            Number::from(u64::MAX)
+        );
+        let float = |n: f64| Number::from_f64(n).unwrap();
+        assert_eq!(total(&float(1e-300), &float(1e300), &float(1e300)), float(1e-300));
+    }
 }

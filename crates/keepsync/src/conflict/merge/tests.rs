@@ -335,6 +335,62 @@ fn added_numbers_are_not_added_twice_when_the_base_is_forgotten() {
     assert_eq!(action, Action::LoseLocal);
     let action = plan(&Policy::Counter, &[], Base::Apart, local.side(), server.side());
     assert!(matches!(action, Action::Merge(merge) if merge.body["n"] == 9));
+    let twin = Sent::new(json!({"n": 7}), 20, "phone");
+    let action = plan(&Policy::Counter, &[], Base::Unknown, local.side(), twin.side());
+    assert_eq!(
+        action,
+        Action::LoseLocal,
+        "no clock tells the two apart: the server's stands"
+    );
+}
+
+/// Elements that only one side has the list of keep that side's order; where both have it and differ,
+/// they go by their keys.
+#[test]
+fn elements_keep_the_order_of_the_only_side_that_speaks_of_them() {
+    let policy = Policy::lww_per("day");
+    let days = |order: &[i64]| -> Value { order.iter().map(|day| json!({"day": day})).collect() };
+    let base = Sent::new(json!({"n": 1}), 1, "server");
+    let here = base.edit(
+        &policy,
+        &[],
+        Some(json!({"n": 1, "days": days(&[3, 1, 2])})),
+        9,
+        "phone",
+    );
+    let there = base.edit(&policy, &[], Some(json!({"n": 2})), 5, "tablet");
+    let other = base.edit(
+        &policy,
+        &[],
+        Some(json!({"n": 2, "days": days(&[2, 1, 3])})),
+        5,
+        "tablet",
+    );
+    let same = base.edit(
+        &policy,
+        &[],
+        Some(json!({"n": 2, "days": days(&[3, 1, 2])})),
+        5,
+        "tablet",
+    );
+    for (one, two, expected) in [
+        (&here, &there, [3, 1, 2]),
+        (&here, &other, [1, 2, 3]),
+        (&here, &same, [3, 1, 2]),
+    ] {
+        for (a, b) in [(one, two), (two, one)] {
+            let merged = value(&meet(&policy, &[], &base, a, b));
+            assert_eq!(merged, json!({"n": 2, "days": days(&expected)}));
+        }
+    }
+    // The other side removed the list: it speaks of it.
+    let full = Sent::new(json!({"days": days(&[3, 1])}), 1, "server");
+    let added = full.edit(&policy, &[], Some(json!({"days": days(&[3, 1, 2])})), 9, "phone");
+    let emptied = full.edit(&policy, &[], Some(json!({"n": 1})), 5, "tablet");
+    for (a, b) in [(&added, &emptied), (&emptied, &added)] {
+        let merged = value(&meet(&policy, &[], &full, a, b));
+        assert_eq!(merged, json!({"n": 1, "days": days(&[2])}));
+    }
 }
 
 #[test]
@@ -382,5 +438,92 @@ fn units_of_odd_names_keep_apart() {
             merged,
             json!({"a/b": 2, "a": {"b": 3, "": 2}, "": {"": 3}, "~": 3, "a=1": 2})
         );
+    }
+}
+
+#[test]
+fn a_field_that_was_removed_and_filled_again_remembers_when_it_was_removed() {
+    let policy = Policy::lww_per("day");
+    let base = Sent::new(json!({"m": {"x": 1}}), 1, "server");
+    let removed = base.edit(&policy, &[], Some(json!({"n": 1})), 5, "phone");
+    let filled = removed.edit(&policy, &[], Some(json!({"n": 1, "m": {"y": 1}})), 9, "phone");
+    let times = filled.times();
+    let at = |ms: i64| Clock {
+        hlc: Hlc::at(ms),
+        device_id: "phone".to_owned(),
+    };
+    assert_eq!(times.gone("-/m"), Some(&at(5)));
+    assert_eq!(times.gone("/m/x"), Some(&at(5)));
+    assert_eq!(times.there("/m/y"), &at(9));
+}
+
+#[test]
+fn a_record_that_is_an_element_itself_is_one_unit_and_numbers_outside_a_path_are_not_compared() {
+    for (policy, base, here, there, expected) in [
+        (
+            Policy::lww_per("day"),
+            json!({"day": 1, "a": 1, "b": 1}),
+            json!({"day": 1, "a": 2, "b": 1}),
+            json!({"day": 1, "a": 1, "b": 3}),
+            json!({"day": 1, "a": 1, "b": 3}),
+        ),
+        (
+            Policy::lww_per("day"),
+            json!({"day": {}, "a": 1, "b": 1}),
+            json!({"day": {}, "a": 2, "b": 1}),
+            json!({"day": {}, "a": 1, "b": 3}),
+            json!({"day": {}, "a": 2, "b": 3}),
+        ),
+        (
+            Policy::merge_max("best.*"),
+            json!({"best": {"x": 1}, "n": 1}),
+            json!({"best": {"x": 7}, "n": 9}),
+            json!({"best": {"x": 5}, "n": 3}),
+            json!({"best": {"x": 7}, "n": 3}),
+        ),
+        (
+            Policy::merge_max(""),
+            json!({"best": {"x": 1}, "n": 1}),
+            json!({"best": {"x": 7}, "n": 9}),
+            json!({"best": {"x": 8}, "n": 3}),
+            json!({"best": {"x": 8}, "n": 9}),
+        ),
+    ] {
+        let base = Sent::new(base, 1, "server");
+        let here = base.edit(&policy, &[], Some(here), 5, "phone");
+        let there = base.edit(&policy, &[], Some(there), 9, "tablet");
+        for (a, b) in [(&here, &there), (&there, &here)] {
+            assert_eq!(value(&meet(&policy, &[], &base, a, b)), expected, "{policy:?}");
+        }
+    }
+}
+
+#[test]
+fn elements_that_two_devices_arranged_differently_go_by_number_or_by_text() {
+    let policy = Policy::lww_per("day");
+    let base = Sent::new(json!({}), 1, "server");
+    for (one, two) in [
+        (json!(9), json!(10)),
+        (json!("a"), json!("a b")),
+        (json!("a"), json!("a\n")),
+    ] {
+        let list = |first: &Value, second: &Value| json!({"days": [{"day": first}, {"day": second}]});
+        let here = base.edit(&policy, &[], Some(list(&one, &two)), 5, "phone");
+        let there = base.edit(&policy, &[], Some(list(&two, &one)), 9, "tablet");
+        for (a, b) in [(&here, &there), (&there, &here)] {
+            assert_eq!(value(&meet(&policy, &[], &base, a, b)), list(&one, &two));
+        }
+    }
+}
+
+#[test]
+fn a_list_with_an_element_without_a_key_is_one_unit() {
+    let policy = Policy::lww_per("day");
+    let list = |first: i64, second: i64| json!({"days": [{"day": null, "v": first}, {"day": 1, "v": second}]});
+    let base = Sent::new(list(0, 0), 1, "server");
+    let here = base.edit(&policy, &[], Some(list(5, 0)), 5, "phone");
+    let there = base.edit(&policy, &[], Some(list(0, 9)), 9, "tablet");
+    for (a, b) in [(&here, &there), (&there, &here)] {
+        assert_eq!(value(&meet(&policy, &[], &base, a, b)), list(0, 9));
     }
 }

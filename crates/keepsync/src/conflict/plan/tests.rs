@@ -153,3 +153,77 @@ fn field_groups_have_policies_of_their_own() {
         Action::Ask
     );
 }
+
+/// Versions whose clocks are told, of a collection some of which goes by clocks.
+fn told(policy: &Policy, base: Option<i64>, local: (Option<i64>, i64), remote: (Option<i64>, i64)) -> Action {
+    let groups = [FieldGroup {
+        fields: BTreeSet::from(["other".to_owned()]),
+        policy: Policy::LastWriteWins,
+    }];
+    let body = |n: Option<i64>| n.map(|n| object(json!({ "reps": n })));
+    let (base, l, r) = (body(base), body(local.0), body(remote.0));
+    let none = Clocks::default();
+    let side = |body, ms, device_id| Side {
+        body,
+        hlc: if ms == 0 { Hlc::default() } else { Hlc::at(ms) },
+        device_id,
+        clocks: Some(&none),
+    };
+    plan(
+        policy,
+        &groups,
+        base.as_ref().map_or(Base::Apart, Base::Body),
+        side(l.as_ref(), local.1, "phone"),
+        side(
+            r.as_ref(),
+            remote.1,
+            if local.1 == remote.1 { "phone" } else { "tablet" },
+        ),
+    )
+}
+
+#[test]
+fn with_clocks_told_a_deletion_is_settled_by_them_or_by_what_was_changed() {
+    use Action::{Ask as Asked, KeepLocal, LoseLocal, LoseRemote, Same, TakeRemote};
+    use Policy::{Ask, LastWriteWins};
+    let table = [
+        // (policy, base, ours, theirs, expected)
+        (LastWriteWins, Some(1), (None, 5), (None, 9), Same),
+        (LastWriteWins, Some(1), (None, 9), (None, 5), KeepLocal),
+        (LastWriteWins, Some(1), (None, 9), (None, 0), Same),
+        (Ask, Some(1), (None, 9), (None, 5), Same),
+        (LastWriteWins, Some(1), (None, 5), (Some(1), 9), LoseLocal),
+        (LastWriteWins, Some(1), (None, 9), (Some(1), 5), LoseRemote),
+        (LastWriteWins, Some(1), (Some(1), 9), (None, 5), LoseRemote),
+        (LastWriteWins, Some(1), (Some(1), 5), (None, 9), LoseLocal),
+        (LastWriteWins, Some(1), (None, 5), (Some(2), 5), LoseLocal),
+        (Ask, Some(1), (None, 5), (Some(1), 9), KeepLocal),
+        (Ask, Some(1), (Some(1), 9), (None, 5), TakeRemote),
+        (Ask, Some(1), (None, 5), (Some(2), 9), Asked),
+        (Ask, Some(1), (Some(2), 9), (None, 5), Asked),
+    ];
+    for (policy, base, ours, theirs, expected) in table {
+        assert_eq!(
+            told(&policy, base, ours, theirs),
+            expected,
+            "{policy:?} {base:?} {ours:?} {theirs:?}"
+        );
+    }
+}
+
+#[test]
+fn with_clocks_told_the_later_write_stands_and_loses_nothing_that_was_not_written() {
+    use Action::{KeepLocal, LoseLocal, LoseRemote, Same, TakeRemote};
+    let table = [
+        (Some(1), (Some(2), 9), (Some(1), 5), KeepLocal),
+        (Some(1), (Some(2), 9), (Some(2), 5), KeepLocal),
+        (Some(1), (Some(2), 9), (Some(3), 5), LoseRemote),
+        (Some(1), (Some(2), 5), (Some(3), 9), LoseLocal),
+        (Some(1), (Some(1), 5), (Some(3), 9), TakeRemote),
+        (Some(1), (Some(2), 5), (Some(2), 9), Same),
+    ];
+    for (base, ours, theirs, expected) in table {
+        let found = told(&Policy::LastWriteWins, base, ours, theirs);
+        assert_eq!(found, expected, "{base:?} {ours:?} {theirs:?}");
+    }
+}

@@ -463,7 +463,7 @@ impl Drain {
 
 /// Whether the refusals of a pass look like a fault of the backend: the same one, many times, for
 /// most of what it answered.
-fn mass_rejection(rejected: &[Rejection], answered: u64, threshold: usize) -> bool {
+pub(super) fn mass_rejection(rejected: &[Rejection], answered: u64, threshold: usize) -> bool {
     let mut codes: Vec<&str> = rejected.iter().map(|rejection| rejection.code.as_str()).collect();
     codes.sort_unstable();
     let most = codes.chunk_by(|a, b| a == b).map(<[&str]>::len).max().unwrap_or(0);
