@@ -122,7 +122,7 @@ impl Desk<'_> {
                 .get_mut(usize::from(origin(entry.op)))
                 .filter(|_| !keeps)
             {
-                if self.rules.remedy {
+                if !self.rules.has(Flaw::ForgetsRefusedIds) {
                     entry.earlier |= turn_bit(entry.op);
                 }
                 entry.op = id(origin(entry.op), write.turns);

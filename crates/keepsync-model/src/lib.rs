@@ -46,12 +46,11 @@
 //! # What it found
 //! * A device's first request, which names no epoch, could outlive a restore and apply a write a second time.
 //!   Cured: `Flaw::EpochlessTaken` is how it was.
-//! * *Not cured.* With three writes and a restore: a write was made on a version that the restore lost, and is
-//!   refused; it goes on under a new id; the lost version comes again from its writer, under its old id and
-//!   number; now the refused request arrives once more, late, and is applied. The device, which has forgotten the
-//!   refused id, does not know its own write, asks the user about it, and may apply it again under the new one.
-//!   Nothing is lost or overwritten unseen. [`Rules::remedy`] looks at a cure: remembering refused ids as earlier
-//!   ones.
+//! * With three writes and a restore: a write was made on a version that the restore lost, and is refused; it
+//!   goes on under a new id; the lost version comes again from its writer, under its old id and number; now the
+//!   refused request arrives once more, late, and is applied. The device, which has forgotten the refused id,
+//!   does not know its own write, and may apply it again under the new one. Cured: an entry that goes on with
+//!   the same content remembers the id that was refused. `Flaw::ForgetsRefusedIds` is how it was.
 //! * A child can reach a restored server before its parent, where another device made the parent: it comes again
 //!   from that device, in its own time (`holds::parent_may_be_lost`).
 //!

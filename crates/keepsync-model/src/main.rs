@@ -1,7 +1,7 @@
 //! Explores a state space, prints how large it is, how long it took, and what was found against it.
 //!
 //! `keepsync-model [--deep] [--writes N] [--messages N] [--crashes N] [--restores N] [--page N] [--power 0|1]
-//! [--single 0|1] [--remedy 0|1] [--policies PARENT,CHILD] [--flaw NAME] [--threads N] [--limit SECONDS]`; without anything
+//! [--single 0|1] [--policies PARENT,CHILD] [--flaw NAME] [--threads N] [--limit SECONDS]`; without anything
 //! it is the whole. The exit code is 1 if something was found, 2 for arguments that it does not understand, 3 if
 //! the limit came before the end.
 
@@ -51,7 +51,6 @@ fn asked(mut words: impl Iterator<Item = String>) -> Option<Asked> {
             "--page" => rules.page = number.ok()?.max(1).into(),
             "--power" => rules.power = number.ok()? > 0,
             "--single" => rules.single = number.ok()? > 0,
-            "--remedy" => rules.remedy = number.ok()? > 0,
             "--policies" => {
                 let (parent, child) = word.split_once(',')?;
                 rules.policies = [policy(parent)?, policy(child)?];

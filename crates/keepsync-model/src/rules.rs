@@ -52,6 +52,8 @@ pub enum Flaw {
     AnyEpoch,
     /// A restored server applies a request that names no epoch.
     EpochlessTaken,
+    /// An entry that goes on under another id forgets the one that was refused.
+    ForgetsRefusedIds,
 }
 
 /// The size of the world, and what holds in it.
@@ -73,16 +75,13 @@ pub struct Rules {
     pub single: bool,
     /// For the parent and the child.
     pub policies: [Policy; 2],
-    /// An entry that goes on under another id keeps the one that was refused among its earlier ones. The core
-    /// does not do that yet: see "What it found".
-    pub remedy: bool,
     /// What is wrong.
     pub flaw: Option<Flaw>,
 }
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::NoDedup,
         Self::SettleBeforeAnswer,
         Self::CursorBeforeRows,
@@ -102,6 +101,7 @@ impl Flaw {
         Self::CursorOutlivesEpoch,
         Self::AnyEpoch,
         Self::EpochlessTaken,
+        Self::ForgetsRefusedIds,
     ];
 }
 
@@ -117,7 +117,6 @@ impl Rules {
         power: false,
         single: false,
         policies: [Policy::Ask, Policy::ClientWins],
-        remedy: false,
         flaw: None,
     };
 

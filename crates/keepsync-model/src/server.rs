@@ -65,9 +65,10 @@ impl Server {
                 }
             };
         }
-        let turns = (0..16).filter(|turn| item.earlier >> turn & 1 == 1 && !rules.has(Flaw::NoEarlier));
+        let turns = (0..16).filter(|turn| item.earlier >> turn & 1 == 1);
+        let looks = !rules.has(Flaw::NoEarlier) && !rules.has(Flaw::NoDedup);
         let mut earlier = turns.filter_map(|turn| self.find(id(origin(item.op), turn)));
-        if let Some(at) = earlier.find(|&at| self.log[at].key == item.key) {
+        if let Some(at) = earlier.find(|&at| looks && self.log[at].key == item.key) {
             return accepted(at, &self.log[at]);
         }
         let after = batch.iter().enumerate().filter(|(at, _)| item.after >> at & 1 == 1);

@@ -74,7 +74,8 @@ pub struct Rate {
 /// How long a server remembers.
 #[derive(Debug, Clone)]
 pub struct Retention {
-    /// Tombstones, from when they were made. A device that did not pull for longer starts over.
+    /// Tombstones, from when they were made; at least as long as answers. A device that did not pull for longer
+    /// starts over.
     pub tombstones: Duration,
     /// Answers to applied operations; longer than the 30 days devices keep theirs.
     pub answers: Duration,
@@ -105,6 +106,10 @@ impl Config {
         let limits = &self.limits;
         if self.retention.answers <= DEVICE_JOURNAL {
             return wrong("retention.answers", "must be longer than the 30 days devices remember");
+        }
+        if self.retention.tombstones < self.retention.answers {
+            // The answer to a creation would outlive all that tells of the deletion that came after it.
+            return wrong("retention.tombstones", "must not be shorter than that of answers");
         }
         if self.known_only && self.schemas.is_none() {
             return wrong("known_only", "needs schemas");
@@ -193,7 +198,7 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_named() {
         type Change = fn(&mut Config);
-        let cases: [(Change, &str); 10] = [
+        let cases: [(Change, &str); 11] = [
             (|it| it.origins = vec!["https://app.example.com/".to_owned()], "origins"),
             (|it| it.origins = vec!["app.example.com".to_owned()], "origins"),
             (|it| it.origins = vec!["https://App.example.com".to_owned()], "origins"),
@@ -204,6 +209,7 @@ mod tests {
             (|it| it.limits.per_user.burst = 0, "limits.per_user"),
             (|it| it.limits.per_address.per_second = 0, "limits.per_address"),
             (|it| it.retention.answers = DEVICE_JOURNAL, "retention.answers"),
+            (|it| it.retention.tombstones = 89 * DAY, "retention.tombstones"),
         ];
         for (change, wanted) in cases {
             let mut config = Config::new("data");

@@ -75,7 +75,16 @@ async fn epoch_after(put_back: impl Fn(&Path, &Path)) {
     old.epoch = Some(before.epoch.clone());
     let told: SyncResponse = json(ann.post(SYNC_PATH, &old).await, StatusCode::OK).await;
     assert!(told.results.is_empty() && told.epoch == page.epoch, "applies nothing");
-    let again = ann.push(vec![create(1, "a", "{}"), create(2, "b", "{}")]).await;
+    let twice = || vec![create(1, "a", "{}"), create(2, "b", "{}")];
+    let nothing = ann.push(twice()).await;
+    assert!(
+        nothing.is_empty(),
+        "who names no epoch may have been on the way since before"
+    );
+    let mut named = ann.request(twice());
+    named.epoch = Some(page.epoch.clone());
+    let told: SyncResponse = json(ann.post(SYNC_PATH, &named).await, StatusCode::OK).await;
+    let again = told.results;
     assert_eq!(
         (again[0].change, again[1].change),
         (1, 2),

@@ -118,9 +118,9 @@ impl From<StorageError> for Violation {
 }
 
 impl Server {
-    /// An empty server. `is_compared` with the model, `forgets_answers` where no story asks for older ones, and
-    /// `is_default` with the limits that it ships with.
-    pub fn new(seed: u64, is_compared: bool, forgets_answers: bool, is_default: bool) -> Result<Self, Broken> {
+    /// An empty server. `is_compared` with the model; `forgets` what is old, now and then; `is_default` with
+    /// the limits that it ships with.
+    pub fn new(seed: u64, is_compared: bool, forgets: bool, is_default: bool) -> Result<Self, Broken> {
         let mut rng = Rng::new(seed, 50);
         let page_bytes = *rng
             .pick(&[2_000_000, 2_000_000, 2_000_000, 9_000, 2_500])
@@ -132,12 +132,14 @@ impl Server {
         };
         let mut model = ModelServer::with(schema_says);
         model.limit_bytes(page_bytes);
-        // Devices keep their journal for less than that: their stories are shorter.
-        let answers = if forgets_answers { rng.between(14, 20) } else { 10_000 };
-        let retention = rng.chance(0.4).then(|| Retention {
-            tombstones: Duration::from_secs(rng.between(1, 12) * HOUR_S),
+        // A tombstone and an answer outlive every journal (docs/server.md), and so every story in which the server
+        // may be restored and devices give again what it lost.
+        let answers = rng.between(10, 20);
+        let retention = Retention {
+            tombstones: Duration::from_secs((answers + rng.between(0, 4)) * HOUR_S),
             answers: Duration::from_secs(answers * HOUR_S),
-        });
+        };
+        let retention = (rng.chance(0.4) && forgets).then_some(retention);
         let mut server = Self {
             ledger: Ledger::open_in_memory(epoch(1))?,
             checks: Checks::new(limits, CHECKED.map(|name| (name, SCHEMA)))?,

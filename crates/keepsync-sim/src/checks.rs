@@ -14,11 +14,11 @@
 //! | S7 edits in flight | the body of what may have been sent does not change | `Oracle::check_entry` |
 //! | K1, K2 | each answer of the server is that of the contract's model | [`backend`](crate::backend) |
 //! | A1 mine only | no marker of one account in the file, the queue or the requests of another | `Oracle::read_applied`, `check_entry`, `check_record` |
-//! | A3 single refresh | the server takes each refresh token that is sent | [`keychain`](crate::keychain) |
+//! | A3 single refresh | the server takes each refresh token that is sent | `keychain.rs` |
 //! | L2 retry after | nothing is sent before the time that the server asked to wait for | `World::check_patience` |
 //! | offline is free | no attempt is counted without a network, or while nothing reaches the device | `World::step` |
 //! | L1 watchdog | a drain that is busy waits for something that will come: a request, which is given up at its deadline | `World::check_awake` |
-//! | groups | the fields of a group are of one write, in every record that is visible | [`merges`](crate::merges) |
+//! | groups | the fields of a group are of one write, in every record that is visible | `merges.rs` |
 //! | never stuck in silence | who asks what became of a write is told | `Hands::ask_what_became` |
 //!
 //! # Within a bound after the faults stop
@@ -36,7 +36,7 @@
 //! | S5, S6 quiet | a further sync is one request that brings nothing | `World::check_quiet` |
 //! | D1 kept | as above; what only a journal has is lost | `World::check_histories` |
 //! | C1, C2 nothing silently overwritten | what was overwritten by one who had not seen it is in a history | [`Oracle::check_overwritten`](crate::oracle::Oracle::check_overwritten) |
-//! | merges | sums, largest numbers, latest instants, units | [`merges`](crate::merges) |
+//! | merges | sums, largest numbers, latest instants, units | `merges.rs` |
 //! | outcomes | every write that somebody asked about has ended, and how it did is told | `World::check_told` |
 //! | L4 determinism | the same seed is the same trace, on any number of threads | `tests/stories.rs` |
 //!

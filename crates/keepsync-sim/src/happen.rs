@@ -321,6 +321,11 @@ impl World {
         let device = &mut self.devices[at];
         let fired = device.disk.fired();
         device.crash(how, seed)?;
+        // What was planned for the process that died is not for the next one.
+        device.disk.heal();
+        if device.full {
+            device.disk.plan(FULL);
+        }
         let what = match how {
             Crash::Kill => "is killed",
             Crash::LoseUnsynced => "loses power, and what was not synced",

@@ -372,7 +372,8 @@ fn draw_settings(rng: &mut Rng) -> Settings {
         batch_count: *rng.pick(&[200, 200, 5, 1]).unwrap_or(&200),
         pull_page: *rng.pick(&[500, 500, 10, 2]).unwrap_or(&500),
         active_interval_ms: 1_800_000,
-        probe_interval_ms: 60_000,
+        // Seldom: a phone that is off the network for hours would do little else.
+        probe_interval_ms: *rng.pick(&[60_000, 300_000, 900_000]).unwrap_or(&60_000),
         history_per_record: 10_000,
         history_count: 100_000,
         ..Settings::default()

@@ -105,7 +105,7 @@ mod switch {
         }
         conn.execute_batch("COMMIT; BEGIN IMMEDIATE")?;
         SEAMS.set(SEAMS.get() + 1);
-        if SEAMS.get() % DEADLY == 0 {
+        if SEAMS.get().is_multiple_of(DEADLY) {
             DIED.set(true);
             return Err(Error::invalid("planted", "the process died here"));
         }

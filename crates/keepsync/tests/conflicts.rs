@@ -392,11 +392,8 @@ fn field_groups_are_settled_by_their_own_policies_into_one_write() {
 #[test]
 fn a_version_that_cannot_be_read_is_left_to_the_user() {
     let mut device = edited("profile", "me");
-    device.pull_only(vec![change(
-        "profile",
-        "me",
-        version(2, Some(r#"{"n":"\ud800"}"#), LATER),
-    )]);
+    let deep = format!("{{\"n\":{}{}}}", "[".repeat(200), "]".repeat(200));
+    device.pull_only(vec![change("profile", "me", version(2, Some(&deep), LATER))]);
     assert_eq!(device.db.read(|read| read.conflicts()).unwrap().len(), 1);
     assert_eq!(device.get("profile", "me").unwrap().version, 2, "and the pull goes on");
 }

@@ -111,6 +111,39 @@ fn an_item_names_the_operation_that_made_its_base_pulled_or_accepted() {
 }
 
 #[test]
+fn what_met_another_version_names_the_id_that_was_refused_until_its_content_changes() {
+    let mut device = Device::new();
+    let first = device.put("profile", "p", r#"{"n":1}"#).unwrap();
+    let theirs = made_by(OTHERS, version(3, Some(r#"{"n":9}"#), -1_000));
+    let mut sent = Vec::new();
+    device.push(|item| {
+        sent.push((item.op, item.earlier.clone()));
+        Some(match item.base_id {
+            None => Outcome::Conflict(theirs.clone()),
+            Some(_) => rejected("validation"),
+        })
+    });
+    let second = sent[1].0;
+    // A backend that is restored to before the other version may apply the first one late.
+    assert_eq!(sent, [(first, vec![]), (second, vec![first])]);
+    assert_ne!(second, first);
+
+    device.put("profile", "p", r#"{"n":2}"#);
+    sent.clear();
+    device.push(|item| {
+        sent.push((item.op, item.earlier.clone()));
+        Some(accepted(4))
+    });
+    assert_eq!(sent.len(), 1);
+    assert_ne!(sent[0].0, second);
+    assert_eq!(
+        sent[0].1,
+        [] as [Uuid; 0],
+        "an answer to the old content is no answer to the new"
+    );
+}
+
+#[test]
 fn what_meets_another_version_after_a_restore_names_the_ids_it_had_before() {
     let mut device = Device::new();
     let first = device.put("profile", "p", r#"{"n":1}"#).unwrap();

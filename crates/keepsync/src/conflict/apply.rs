@@ -299,7 +299,7 @@ pub(super) fn rebase(write: &mut Write<'_>, entries: &[Head], remote: &RemoteVer
             entry.state = EntryState::Waiting;
         }
         entry.reason = entry.reason.filter(|_| entry.state == EntryState::Parked);
-        entry.freshen(write)?;
+        entry.freshen_alike(write)?;
         write.changes.sendable |= entry.state == EntryState::Waiting;
     }
     Ok(())
@@ -331,7 +331,6 @@ pub(super) fn replace(
         keep.kind = Some(Kind::Update);
     }
     keep.hlc = hlc;
-    keep.earlier.clear();
     rebase(write, &[keep.clone()], remote)?;
     queue::set_content(write, keep.seq, body, clocks)?;
     write

@@ -36,6 +36,7 @@ pub(crate) mod wipe;
 pub use access::{Read, Write};
 use clock::Clock;
 use elsewhere::Elsewhere;
+use room::WAYS;
 pub(crate) use room::{Need, forget_oldest};
 pub use salvage::Salvage;
 
@@ -136,6 +137,7 @@ pub struct Db {
     clock: Clock,
     salvaged: Option<Salvage>,
     unsaved_synced_at: Option<i64>,
+    need: Need,
     elsewhere: Elsewhere,
 }
 
@@ -219,6 +221,7 @@ impl Db {
             clock,
             salvaged: None,
             unsaved_synced_at: None,
+            need: Need::Write,
             elsewhere,
             shared: Shared {
                 collections: Arc::new(options.collections),
@@ -340,7 +343,7 @@ impl Db {
     }
 
     /// One transaction, committed with FULL. Gives what `f` gave, and what changed. Where there is no room,
-    /// the journal and the history are pruned and `f` runs once more.
+    /// `f` runs again after some was made (`room.rs`).
     ///
     /// # Errors
     /// What `f` or the commit gives; then nothing has changed.
@@ -358,14 +361,15 @@ impl Db {
         durability: Durability,
         mut f: impl FnMut(&mut Write<'_>) -> Result<T>,
     ) -> Result<(T, Changes)> {
-        match self.try_write(durability, &mut f) {
-            Err(Error::StorageFull) if self.make_room(Need::Write) => {
-                let again = self.try_write(durability, &mut f);
-                self.close_ranks();
-                again
+        let mut done = self.try_write(durability, &mut f);
+        for way in WAYS {
+            if !matches!(done, Err(Error::StorageFull)) || !self.make_room(way) {
+                break;
             }
-            other => other,
+            done = self.try_write(durability, &mut f);
+            self.close_ranks();
         }
+        done
     }
 
     fn try_write<T>(
@@ -392,7 +396,10 @@ impl Db {
     /// each job is told how it went.
     pub fn write_group(&mut self, mut jobs: Vec<Box<dyn Job + std::marker::Send>>, publish: impl FnOnce(&Changes)) {
         let mut done = self.try_group(&mut jobs);
-        if done == Err(Error::StorageFull) && self.make_room(Need::Write) {
+        for way in WAYS {
+            if done != Err(Error::StorageFull) || !self.make_room(way) {
+                break;
+            }
             done = self.try_group(&mut jobs);
             self.close_ranks();
         }

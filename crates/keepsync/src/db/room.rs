@@ -1,17 +1,17 @@
 //! What happens when the disk is full.
 //!
 //! 1. A write found no room; nothing of it happened.
-//! 2. The reserve, a file beside the database, is removed. What follows needs a little of the log.
-//! 3. Where the file has few unused pages left, the oldest part of the journal goes in a transaction of its
-//!    own, or, where there is no journal, of the history. The pages it was on are used again.
-//! 4. The log is moved into the file and cut, which gives its room back.
-//! 5. The write is tried once more.
-//! 6. The log is moved and cut again, and the reserve is made again as far as there is room.
+//! 2. The log is moved into the file and cut, which gives its room back. A step of the drain may have the
+//!    reserve too, a file beside the database, and so may a write that needs it for the log alone, because the
+//!    file has unused pages. The write is tried again.
+//! 3. Still no room: the oldest part of the journal goes in a transaction of its own, or, where there is no
+//!    journal, of the history; with the help of the reserve, for the log that this needs. The pages it was on
+//!    are used again. The log is cut, the write is tried for the last time.
+//! 4. After each try the log is moved and cut again, and the reserve is made again as far as there is room.
 //!
-//! A write of the user that finds nothing to prune and no unused pages does not get as far as 2: the reserve
-//! stays for the drain, whose steps may always use it. They take writes out of the queue, also when nothing
-//! can be put in. Stopped anywhere: the reserve may be missing until the file is opened again or a write
-//! finds no room, and what was pruned is gone.
+//! A write of the user that finds nothing to prune and no unused pages leaves the reserve to the drain, whose
+//! steps take writes out of the queue, also when nothing can be put in. Stopped anywhere: the reserve may be
+//! missing until the file is opened again or a write finds no room, and what was pruned is gone.
 
 use super::{Db, Durability, Write, beside, harden};
 use crate::{error::Result, journal};
@@ -39,22 +39,49 @@ pub(crate) enum Need {
     Drain,
 }
 
+/// How room is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Step 2: nothing is given up for it.
+    Tidy,
+    /// Step 3.
+    Prune,
+}
+
+/// The ways, in this order: no journal is given up for what passes by itself, or fits without.
+pub(super) const WAYS: [Way; 2] = [Way::Tidy, Way::Prune];
+
 impl Db {
-    /// Steps 2 to 4. False: there is nothing to be made room with.
-    pub(crate) fn make_room(&mut self, need: Need) -> bool {
+    /// Does `f` for this need: its writes may use what that one may.
+    pub(crate) fn needing<T>(&mut self, need: Need, f: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.need, need);
+        let done = f(self);
+        self.need = before;
+        done
+    }
+
+    /// Makes room in this way. False: there is nothing it could give.
+    pub(super) fn make_room(&mut self, way: Way) -> bool {
         let spare = spare_pages(&self.conn).unwrap_or(0) >= SPARE_PAGES;
-        let prunable = spare || self.read(|read| has_old(read.conn)).unwrap_or(false);
-        if need == Need::Write && !prunable {
+        if way == Way::Tidy {
+            if spare || self.need == Need::Drain {
+                self.give_reserve();
+            }
+            self.cut_log();
+            return true;
+        }
+        let prunable = !spare && self.read(|read| has_old(read.conn)).unwrap_or(false);
+        if !prunable {
             return false;
         }
         self.give_reserve();
-        let pruned = !spare && prunable && self.prune_oldest();
+        let pruned = self.prune_oldest();
         self.cut_log();
-        spare || pruned || need == Need::Drain
+        pruned
     }
 
-    /// Step 6.
-    pub(crate) fn close_ranks(&self) {
+    /// Step 4.
+    pub(super) fn close_ranks(&self) {
         self.cut_log();
         self.keep_reserve();
     }

@@ -6,7 +6,7 @@ use crate::{
     conflict::{self, Unresolved},
     db::{Db, Durability, Need, Write},
     diagnostics,
-    error::{Error, Result},
+    error::Result,
     journal, pull,
     queue::{self, EntryState, Flight, Kind, NEVER, Rejection, SettleReport, head_at},
     record,
@@ -126,12 +126,7 @@ pub enum StepDone {
 
 /// Carries a step out. Gives what it came to, and what changed, to be published.
 pub fn carry_out(db: &mut Db, step: Step) -> (StepDone, Changes) {
-    let mut done = run(db, &step);
-    if matches!(done, Err(Error::StorageFull)) && db.make_room(Need::Drain) {
-        done = run(db, &step);
-        db.close_ranks();
-    }
-    match done {
+    match db.needing(Need::Drain, |db| run(db, &step)) {
         Ok(done) => done,
         Err(error) => (StepDone::Failed { code: error.code() }, Changes::default()),
     }

@@ -24,9 +24,6 @@ use std::collections::BTreeSet;
 /// Set from a new epoch on until everything has been pulled in it.
 const RESTORED: &str = "restored";
 
-/// Ids of earlier epochs that an entry keeps, at most.
-const EARLIER: usize = 16;
-
 /// Steps 1 to 3.
 pub(super) fn begin(write: &mut Write<'_>, known: &str, epoch: &str, branch: Option<&(String, i64)>) -> Result<()> {
     write.set_meta("epoch", epoch)?;
@@ -103,10 +100,7 @@ fn remember_earlier(write: &mut Write<'_>) -> Result<()> {
         rows.collect::<rusqlite::Result<_>>()?
     };
     for mut head in sent.into_iter().filter(|head| !head.earlier.contains(&head.op)) {
-        head.earlier.push(head.op);
-        // Nobody restores a backend this often; what is older is let go rather than sent for ever.
-        let over = head.earlier.len().saturating_sub(EARLIER);
-        head.earlier.drain(..over);
+        head.remember_id();
         head.store(write)?;
     }
     Ok(())

@@ -91,8 +91,8 @@ fn into(write: &mut Write<'_>, mut head: Head, kind: Kind, new: Append) -> Resul
     }
     head.kind = Some(kind);
     head.hlc = new.hlc;
-    head.earlier.clear();
     if planted::is(Bug::FoldAttempted) {
+        head.earlier.clear();
         head.store(write)?;
     } else {
         head.freshen(write)?;

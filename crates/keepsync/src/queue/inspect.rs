@@ -129,7 +129,6 @@ pub fn edit(write: &mut Write<'_>, op: Uuid, body: &str) -> Result<Uuid> {
         }
     };
     head.hlc = hlc;
-    head.earlier.clear();
     head.freshen(write)?;
     super::append::set_content(write, head.seq, Some(body.as_str()), clocks.as_deref())?;
     let last = heads_of(write.conn, &head.collection, &head.id, &head.lane)?.pop();
@@ -153,7 +152,7 @@ pub fn edit(write: &mut Write<'_>, op: Uuid, body: &str) -> Result<Uuid> {
 fn freshen_followers(write: &mut Write<'_>, head: &Head) -> Result<()> {
     for mut later in heads_of(write.conn, &head.collection, &head.id, &head.lane)? {
         if later.seq > head.seq && later.maybe_sent {
-            later.freshen(write)?;
+            later.freshen_alike(write)?;
         }
     }
     Ok(())

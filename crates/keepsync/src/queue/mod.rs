@@ -204,7 +204,7 @@ pub(crate) struct Head {
     pub(crate) seq: i64,
     pub(crate) op: Uuid,
     pub(crate) replaces: Option<Uuid>,
-    /// Under these ids an earlier epoch may have applied the same content.
+    /// Under these ids the same content may have been applied, or may yet be, by a backend that was restored.
     pub(crate) earlier: Vec<Uuid>,
     pub(crate) collection: String,
     pub(crate) id: String,
@@ -378,9 +378,23 @@ impl Head {
         Ok(())
     }
 
-    /// Gives it an operation id that has never left the device, naming the old one if that has.
-    /// Only for an entry whose old operation was certainly not applied.
+    /// Gives it an operation id that has never left the device, naming the old one if that has, for other
+    /// content. Only for an entry whose old operation was certainly not applied.
     pub(crate) fn freshen(&mut self, write: &mut Write<'_>) -> Result<()> {
+        self.earlier.clear();
+        self.renew(write)
+    }
+
+    /// The same for the same content, which remembers the old id: a backend that is restored may come to
+    /// apply late what it refused before.
+    pub(crate) fn freshen_alike(&mut self, write: &mut Write<'_>) -> Result<()> {
+        if self.maybe_sent {
+            self.remember_id();
+        }
+        self.renew(write)
+    }
+
+    fn renew(&mut self, write: &mut Write<'_>) -> Result<()> {
         if self.maybe_sent {
             let old = std::mem::replace(&mut self.op, write.uuid_v7());
             self.replaces = Some(old);
@@ -390,6 +404,17 @@ impl Head {
         }
         self.base_op = None;
         self.store(write)
+    }
+
+    /// Its content may be, or come to be, applied under the id it has now, whatever id it gets.
+    pub(crate) fn remember_id(&mut self) {
+        /// Nobody restores a backend this often; what is older is let go rather than sent for ever.
+        const MOST: usize = 16;
+        if !self.earlier.contains(&self.op) {
+            self.earlier.push(self.op);
+            let over = self.earlier.len().saturating_sub(MOST);
+            self.earlier.drain(..over);
+        }
     }
 
     /// Writes all that can change, except the body.

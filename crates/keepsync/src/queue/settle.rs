@@ -349,7 +349,9 @@ fn blocked(write: &mut Write<'_>, mut head: Head, report: &mut SettleReport) -> 
             let row = find(write.conn, &head.collection, &head.id)?;
             (head.base_version, head.base_id) = row.map_or((0, None), |row| (row.version, row.base_id));
         }
-        head.freshen(write)?;
+        head.freshen_alike(write)?;
+        // It stands on something else now, and begins its schedule anew.
+        head.attempts = 0;
         report.gave_up += u64::from(postpone(write, head.clone(), None)?);
     }
     report.postponed.push(head.seq);

@@ -482,6 +482,17 @@ fn a_write_blocked_by_what_nobody_has_uses_an_attempt_and_may_use_up_its_schedul
 }
 
 #[test]
+fn a_write_that_goes_on_from_what_the_backend_has_begins_its_schedule_anew() {
+    let (mut db, _) = device(Settings::default());
+    put(&mut db, "workout", "w", "{}");
+    let used_up = |write: &mut Write<'_>| Ok(write.conn.execute("UPDATE entry SET attempts = 9", [])?);
+    db.write(used_up).unwrap();
+    let sent = send(&mut db, &[1]);
+    let report = answer(&mut db, &sent, &Outcome::Blocked);
+    assert_eq!((report.gave_up, entries(&db)[0].attempts), (0, 1));
+}
+
+#[test]
 fn only_a_deletion_that_finds_nothing_has_arrived_by_being_refused() {
     for (deletes, code, arrives) in [
         (true, "not_found", true),

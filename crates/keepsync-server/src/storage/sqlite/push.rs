@@ -108,7 +108,8 @@ impl<'a> Account<'a> {
                 ..Facts::default()
             });
         }
-        for op in item.earlier.iter().filter(|_| !planted::is(Bug::ForgetsEarlierIds)) {
+        let looks = !planted::is(Bug::ForgetsEarlierIds) && !planted::is(Bug::NoDedup);
+        for op in item.earlier.iter().filter(|_| looks) {
             if let Some(earlier) = self.remembered(*op)?
                 && self.is_of(*op, item)?
             {
