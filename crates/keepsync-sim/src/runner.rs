@@ -162,6 +162,10 @@ impl World {
 
     /// One storage step, with what may come before and after it.
     fn step(&mut self, at: usize, step: Step, events: &mut VecDeque<Event>) -> Result<(), Violation> {
+        // It may have died in the one before.
+        if self.devices[at].app.is_none() {
+            return Ok(());
+        }
         self.stats.steps += 1;
         if self.chance.of(Area::Steps, at).chance(self.faults.crash_at_step) {
             return self.crash(at);

@@ -444,3 +444,34 @@ fn a_device_that_knows_no_epoch_yet_is_told_it_and_sends_again_in_the_same_pass(
     assert_eq!((report.accepted, pulls), (1, 1));
     assert!(device.entries().is_empty());
 }
+
+#[test]
+fn what_was_pushed_and_never_pulled_gives_way_to_what_a_restored_server_has() {
+    // A journal without room: nothing goes again.
+    let mut device = Device::named(
+        1,
+        None,
+        Settings {
+            journal_bytes: 0,
+            ..Settings::default()
+        },
+    );
+    for id in ["replaced", "lost"] {
+        device.put("weight", id, r#"{"kg":80}"#);
+    }
+    device.sync(|request| {
+        Some(match request {
+            Request::Pull(_) => Answer::Pulled(Err(Fault::Server { status: 500 })),
+            Request::Push(batch) => Answer::Pushed(Ok(PushAnswer {
+                results: batch.items.iter().map(|item| (item.op, accepted_as(1, 7))).collect(),
+                server_time: None,
+                epoch: Some("e1".to_owned()),
+            })),
+            other => well(other),
+        })
+    });
+    let theirs = change("weight", "replaced", version(1, Some(r#"{"kg":81}"#), 0));
+    Server::restored("e2", "e1", 0, vec![theirs]).sync(&mut device, |_| unreachable!("nothing is unsent"));
+    assert_eq!(device.body("weight", "replaced").as_deref(), Some(r#"{"kg":81}"#));
+    assert_eq!(device.get("weight", "lost"), None);
+}

@@ -28,6 +28,14 @@ const RESTORED: &str = "restored";
 pub(super) fn begin(write: &mut Write<'_>, known: &str, epoch: &str, branch: Option<&(String, i64)>) -> Result<()> {
     write.set_meta("epoch", epoch)?;
     write.set_meta(RESTORED, &1)?;
+    // What was pushed and never pulled was of the life that ended too.
+    write
+        .conn
+        .prepare_cached(
+            "INSERT INTO pull (collection, cursor, generation, complete, first_done)
+             SELECT DISTINCT collection, NULL, 0, 0, 0 FROM record WHERE true ON CONFLICT DO NOTHING",
+        )?
+        .execute([])?;
     write
         .conn
         .prepare_cached(
