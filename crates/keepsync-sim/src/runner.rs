@@ -162,16 +162,16 @@ impl World {
 
     /// One storage step, with what may come before and after it.
     fn step(&mut self, at: usize, step: Step, events: &mut VecDeque<Event>) -> Result<(), Violation> {
-        // It may have died in the one before.
-        if self.devices[at].app.is_none() {
-            return Ok(());
-        }
         self.stats.steps += 1;
         if self.chance.of(Area::Steps, at).chance(self.faults.crash_at_step) {
             return self.crash(at);
         }
         if self.chance.of(Area::Steps, at).chance(self.faults.act_at_step) && !self.healed {
             events.extend(self.act(at, Series::Between)?);
+        }
+        // It may have died by that, or in the step before.
+        if self.devices[at].app.is_none() {
+            return Ok(());
         }
         let rng = self.chance.of(Area::Steps, at);
         let fault = match (rng.chance(self.faults.disk), rng.chance(self.faults.crash_at_step)) {
