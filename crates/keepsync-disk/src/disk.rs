@@ -318,10 +318,7 @@ impl State {
         let same = known.filter(|number| self.nodes.get(number).is_some_and(|node| node.inode == meta.ino()));
         let number = match same {
             Some(number) => {
-                // The first to open it may only have read.
-                if writable {
-                    self.node(number)?.file = file;
-                }
+                self.node(number)?.open(file, writable, who)?;
                 number
             }
             None => {
@@ -331,12 +328,13 @@ impl State {
                     let (path, inode) = (path.to_owned(), meta.ino());
                     self.name_changes.push(NameChange::Made { path, inode });
                 }
-                self.nodes.insert(number, Node::new(path.to_owned(), file, made)?);
+                let mut node = Node::new(path.to_owned(), file, made)?;
+                node.open.push(who);
+                self.nodes.insert(number, node);
                 self.names.insert(path.to_owned(), number);
                 number
             }
         };
-        self.node(number)?.open.push(who);
         Ok((number, writable))
     }
 
@@ -383,7 +381,7 @@ impl State {
         } else {
             self.counted.add(Op::Read);
         }
-        Ok(self.node(number)?.read(at, into)?)
+        Ok(self.node(number)?.read(at, into))
     }
 
     pub(crate) fn write(&mut self, number: u64, at: u64, bytes: &[u8]) -> Result<()> {
@@ -396,7 +394,7 @@ impl State {
         }
         let node = self.node(number)?;
         let end = at + bytes.len() as u64;
-        let (path, grows) = (node.path.clone(), end.saturating_sub(node.len()?));
+        let (path, grows) = (node.path.clone(), end.saturating_sub(node.len()));
         let passed = self.pass(Op::Write, &path, at, bytes.len() as u64, grows);
         let died = self.dead;
         let node = self.node(number)?;
@@ -409,7 +407,7 @@ impl State {
 
     pub(crate) fn resize(&mut self, number: u64, len: u64) -> Result<()> {
         let node = self.node(number)?;
-        let (path, old_len) = (node.path.clone(), node.len()?);
+        let (path, old_len) = (node.path.clone(), node.len());
         self.pass(Op::Resize, &path, len, 0, len.saturating_sub(old_len))?;
         Ok(self.node(number)?.resize(len)?)
     }

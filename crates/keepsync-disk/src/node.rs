@@ -1,4 +1,7 @@
 //! A file: its content, and what of it was not synced yet.
+//!
+//! What is written goes to the real file at once, so that everybody else meets it. Reads are answered from a copy in
+//! memory, made when the first connection opens the file: a simulator reads ten times as often as it writes.
 
 use crate::{
     lock::{FileLock, IndexLock, Owner},
@@ -6,7 +9,7 @@ use crate::{
 };
 use std::{
     fs::File,
-    io,
+    io::{self, Read as _, Seek as _, SeekFrom},
     os::unix::fs::{FileExt as _, MetadataExt as _},
     path::PathBuf,
     sync::atomic::AtomicU64,
@@ -39,7 +42,9 @@ pub(crate) type Region = Box<[AtomicU64]>;
 pub(crate) struct Node {
     /// Its name when it was opened.
     pub(crate) path: PathBuf,
-    pub(crate) file: File,
+    file: File,
+    /// What it holds.
+    content: Vec<u8>,
     pub(crate) inode: u64,
     /// Who has it open.
     pub(crate) open: Vec<Owner>,
@@ -58,6 +63,7 @@ impl Node {
         Ok(Self {
             inode: file.metadata()?.ino(),
             path,
+            content: read_all(&file)?,
             file,
             open: Vec::new(),
             is_new,
@@ -69,37 +75,57 @@ impl Node {
         })
     }
 
-    pub(crate) fn len(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
+    /// Another connection opens it; one that may write, through a file that can.
+    pub(crate) fn open(&mut self, file: File, writable: bool, who: Owner) -> io::Result<()> {
+        if self.open.is_empty() {
+            // While nobody had it open, others may have changed it.
+            self.content = read_all(&file)?;
+        }
+        // The first to open it may only have read.
+        if writable {
+            self.file = file;
+        }
+        self.open.push(who);
+        Ok(())
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.content.len() as u64
     }
 
     /// Reads as much as there is; gives how much.
-    pub(crate) fn read(&self, at: u64, into: &mut [u8]) -> io::Result<usize> {
-        let mut done = 0;
-        while done < into.len() {
-            match self.file.read_at(&mut into[done..], at + done as u64) {
-                Ok(0) => break,
-                Ok(count) => done += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(done)
+    pub(crate) fn read(&self, at: u64, into: &mut [u8]) -> usize {
+        let there = &self.content[place(at).min(self.content.len())..];
+        let count = there.len().min(into.len());
+        into[..count].copy_from_slice(&there[..count]);
+        count
     }
 
     pub(crate) fn write(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut old = vec![0; bytes.len()];
-        let there = self.read(at, &mut old)?;
-        old.truncate(there);
-        let end = at + bytes.len() as u64;
-        let old_len = match there {
-            all if all == bytes.len() => u64::MAX,
-            0 => self.len()?,
-            some => at + some as u64,
-        };
-        self.file.write_all_at(bytes, at)?;
-        let len = end - at;
+        let (from, to) = (place(at).min(self.content.len()), (place(at) + bytes.len()).min(self.content.len()));
+        let old = self.content[from..to].to_vec();
+        let (len, old_len) = (bytes.len() as u64, self.len());
+        self.put(at, bytes)?;
         self.changes.push(Change::Written { at, len, old, old_len });
+        Ok(())
+    }
+
+    fn put(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.file.write_all_at(bytes, at)?;
+        let end = place(at) + bytes.len();
+        if end > self.content.len() {
+            self.content.resize(end, 0);
+        }
+        self.content[place(at)..end].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn set_len(&mut self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)?;
+        self.content.resize(place(len), 0);
         Ok(())
     }
 
@@ -112,10 +138,9 @@ impl Node {
     }
 
     pub(crate) fn resize(&mut self, len: u64) -> io::Result<()> {
-        let old_len = self.len()?;
-        let mut tail = vec![0; usize::try_from(old_len.saturating_sub(len)).unwrap_or(0)];
-        self.read(len, &mut tail)?;
-        self.file.set_len(len)?;
+        let old_len = self.len();
+        let tail = self.content[place(len).min(self.content.len())..].to_vec();
+        self.set_len(len)?;
         self.changes.push(Change::Resized { len, old_len, tail });
         Ok(())
     }
@@ -137,6 +162,7 @@ impl Node {
     /// Takes back all that was not synced; with `tear` a part of it arrived all the same: of each write some
     /// sectors.
     pub(crate) fn lose(&mut self, tear: Option<&mut Tear>) -> io::Result<()> {
+        self.content = read_all(&self.file)?;
         let mut again = Vec::new();
         for change in std::mem::take(&mut self.changes).into_iter().rev() {
             match change {
@@ -144,18 +170,16 @@ impl Node {
                     if tear.is_some() {
                         // All later ones are undone: what is there now is what this one wrote.
                         let mut new = vec![0; usize::try_from(len).unwrap_or(0)];
-                        self.read(at, &mut new)?;
+                        self.read(at, &mut new);
                         again.push(Torn::Write(at, new));
                     }
-                    self.file.write_all_at(&old, at)?;
-                    if old_len != u64::MAX {
-                        self.file.set_len(old_len)?;
-                    }
+                    self.put(at, &old)?;
+                    self.set_len(old_len)?;
                 }
                 Change::Resized { len, old_len, tail } => {
                     again.push(Torn::Resize(len));
-                    self.file.set_len(old_len)?;
-                    self.file.write_all_at(&tail, len)?;
+                    self.set_len(old_len)?;
+                    self.put(len, &tail)?;
                 }
                 Change::Begun { at, new } => again.push(Torn::Write(at, new)),
             }
@@ -163,7 +187,7 @@ impl Node {
         let Some(tear) = tear else { return Ok(()) };
         for part in again.into_iter().rev() {
             match part {
-                Torn::Resize(len) if tear.arrives() => self.file.set_len(len)?,
+                Torn::Resize(len) if tear.arrives() => self.set_len(len)?,
                 Torn::Resize(_) => {}
                 Torn::Write(at, new) => self.write_some(at, &new, tear)?,
             }
@@ -171,14 +195,14 @@ impl Node {
         Ok(())
     }
 
-    fn write_some(&self, at: u64, new: &[u8], tear: &mut Tear) -> io::Result<()> {
+    fn write_some(&mut self, at: u64, new: &[u8], tear: &mut Tear) -> io::Result<()> {
         let end = at + new.len() as u64;
         let mut from = at;
         while from < end {
             let to = ((from / SECTOR + 1) * SECTOR).min(end);
             if tear.arrives() {
                 let part = |place: u64| usize::try_from(place - at).unwrap_or(0);
-                self.file.write_all_at(&new[part(from)..part(to)], from)?;
+                self.put(from, &new[part(from)..part(to)])?;
             }
             from = to;
         }
@@ -189,4 +213,15 @@ impl Node {
 enum Torn {
     Write(u64, Vec<u8>),
     Resize(u64),
+}
+
+fn read_all(mut file: &File) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.read_to_end(&mut content)?;
+    Ok(content)
+}
+
+fn place(at: u64) -> usize {
+    usize::try_from(at).unwrap_or(usize::MAX)
 }

@@ -41,6 +41,9 @@ static PLAIN: OnceLock<Option<Plain>> = OnceLock::new();
 /// SQLite has no VFS of its own, or takes none.
 pub fn install() -> io::Result<()> {
     let plain = PLAIN.get_or_init(|| {
+        // SQLite keeps count of its memory under one lock, for which the threads of a simulator would wait.
+        // SAFETY: this option takes a number. Refused once SQLite is in use, it changes nothing.
+        let _ = unsafe { ffi::sqlite3_config(ffi::SQLITE_CONFIG_MEMSTATUS, c_int::from(false)) };
         // SAFETY: no name asks for the default; what is registered lives as long as the process.
         let plain = unsafe { ffi::sqlite3_vfs_find(std::ptr::null()) };
         (!plain.is_null()).then_some(Plain(plain))
@@ -364,7 +367,7 @@ unsafe extern "C" fn file_size(file: *mut ffi::sqlite3_file, out: *mut ffi::sqli
     if state.is_dead() {
         return ffi::SQLITE_IOERR_FSTAT;
     }
-    match state.node(handle.node).and_then(|node| Ok(node.len()?)) {
+    match state.node(handle.node).map(|node| node.len()) {
         Ok(len) => {
             // SAFETY: SQLite gives a place for the number.
             unsafe { *out = ffi::sqlite3_int64::try_from(len).unwrap_or(ffi::sqlite3_int64::MAX) };

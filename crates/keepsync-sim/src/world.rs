@@ -176,7 +176,7 @@ impl World {
         let wild_clocks = rng.chance(0.2);
         let of_seed = draw_count(&mut rng);
         let bad = if rng.chance(0.3) { 0.1 } else { 0.0 };
-        let length = rng.between(HOUR, 12 * HOUR).min(plot.end);
+        let length = rng.between(HOUR, 8 * HOUR).min(plot.end);
         // A story with many devices is no longer for it.
         let acts = rng.between(25, 125) as f64 / of_seed as f64;
         let parts = Parts {
@@ -373,7 +373,7 @@ fn draw_settings(rng: &mut Rng) -> Settings {
         pull_page: *rng.pick(&[500, 500, 10, 2]).unwrap_or(&500),
         active_interval_ms: 1_800_000,
         // Seldom: a phone that is off the network for hours would do little else.
-        probe_interval_ms: *rng.pick(&[60_000, 300_000, 900_000]).unwrap_or(&60_000),
+        probe_interval_ms: *rng.pick(&[120_000, 900_000, 1_800_000]).unwrap_or(&900_000),
         history_per_record: 10_000,
         history_count: 100_000,
         ..Settings::default()

@@ -69,6 +69,9 @@ fn harden(conn: &Connection) -> Result<(), StorageError> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     conn.busy_timeout(Duration::from_secs(5))?;
     conn.set_prepared_statement_cache_capacity(64);
+    // Otherwise SQLite looks at values while it plans, and parses such a statement again whenever another
+    // value is bound: at every pull.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.execute_batch("PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=ON;")?;
     Ok(())
 }
