@@ -102,7 +102,10 @@ impl Node {
     }
 
     pub(crate) fn write(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        let (from, to) = (place(at).min(self.content.len()), (place(at) + bytes.len()).min(self.content.len()));
+        let (from, to) = (
+            place(at).min(self.content.len()),
+            (place(at) + bytes.len()).min(self.content.len()),
+        );
         let old = self.content[from..to].to_vec();
         let (len, old_len) = (bytes.len() as u64, self.len());
         self.put(at, bytes)?;

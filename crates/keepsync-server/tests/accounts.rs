@@ -26,8 +26,8 @@ use keepsync::{
     settings::Settings,
     store::{Subscription, Watch},
 };
+use keepsync_proxy::rng::Rng;
 use keepsync_server::{Config, Rate, access_token};
-use keepsync_sim::rng::Rng;
 use rusqlite::Connection;
 use std::{
     collections::BTreeMap,

@@ -25,8 +25,8 @@ use keepsync::{
     settings::Settings,
 };
 use keepsync_oracle::{Fact, History, Key, check};
+use keepsync_proxy::{Fault, Proxy};
 use keepsync_server::{Config, Rate, access_token, refresh_token};
-use keepsync_sim::proxy::{Fault, Proxy};
 use keepsync_wire::{PULL_PATH, SYNC_PATH, TOKEN_PATH};
 use std::{
     path::PathBuf,

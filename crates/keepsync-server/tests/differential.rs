@@ -9,14 +9,12 @@
 
 mod support;
 
+use keepsync_proxy::rng::Rng;
 use keepsync_server::{
     decide::Refusal,
     storage::{Pull, Push, Storage, sqlite::SqliteStorage},
 };
-use keepsync_sim::{
-    rng::Rng,
-    server::{ModelServer, refuses_bad},
-};
+use keepsync_sim::server::{ModelServer, refuses_bad};
 use keepsync_wire::{Cursor, Hlc, Operation, PullRequest, PullResponse, SyncItem, SyncRequest, SyncStatus};
 use serde_json::{Value, value::RawValue};
 use std::{collections::HashMap, path::Path};

@@ -14,7 +14,7 @@ use keepsync::{
     record::{Mutation, Query},
     store::Watch,
 };
-use keepsync_sim::proxy::{Fault, Proxy};
+use keepsync_proxy::{Fault, Proxy};
 use std::sync::Arc;
 use support::app::{Passing, Watched, World, body, follow, ids, snapshot, sync};
 

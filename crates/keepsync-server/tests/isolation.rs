@@ -9,8 +9,9 @@
 
 mod support;
 
+use keepsync_proxy::rng::Rng;
 use keepsync_server::{Config, Rate, refresh_token};
-use keepsync_sim::{rng::Rng, server::ModelServer};
+use keepsync_sim::server::ModelServer;
 use keepsync_wire::{
     Cursor, Hlc, Operation, PULL_PATH, PullRequest, PullResponse, SYNC_PATH, SyncItem, SyncRequest, SyncResponse,
     TOKEN_PATH, TokenRequest, TokenResponse,

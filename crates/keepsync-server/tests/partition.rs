@@ -5,7 +5,7 @@
 //!
 //! The bar is 11 s: an offline device asks every 10 s whether the server is there, and then needs a second for
 //! what waits. Bytes that were sent into a cut arrive after it as TCP sends them again (see
-//! `keepsync_sim::proxy`'s `Cut`). Then the independent oracle judges: nothing lost, doubled, turned around,
+//! `keepsync_proxy`'s `Cut`). Then the independent oracle judges: nothing lost, doubled, turned around,
 //! overwritten unseen, and all devices show what the server holds.
 //!
 //! `KEEPSYNC_PARTITIONS` runs (default 1) of `KEEPSYNC_PARTITION_SECONDS` each (default 6), from
@@ -32,11 +32,8 @@ use keepsync::{
     settings::Settings,
 };
 use keepsync_oracle::{Fact, History, Key, Told, check};
+use keepsync_proxy::{Cut, Proxy, rng::Rng};
 use keepsync_server::{Config, Rate, access_token};
-use keepsync_sim::{
-    proxy::{Cut, Proxy},
-    rng::Rng,
-};
 use serde_json::Value;
 use std::{
     path::Path,

@@ -12,9 +12,9 @@
 use crate::{
     device::Broken,
     oracle::{Violation, broken},
-    rng::Rng,
     server::{self, Applied, Key, ModelServer},
 };
+use keepsync_proxy::rng::Rng;
 use keepsync_server::{
     Limits, Retention,
     check::{Checks, Unfit},

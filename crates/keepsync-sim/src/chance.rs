@@ -1,7 +1,7 @@
 //! Where a story's chance comes from: many independent streams of one seed, so that taking one kind
 //! of fault, one device or one act out of a story leaves the rest of its dice as they were.
 
-use crate::rng::Rng;
+use keepsync_proxy::rng::Rng;
 use std::collections::BTreeMap;
 
 /// What is decided by chance.

@@ -1,7 +1,7 @@
 //! Virtual time, and each device's own idea of it.
 
-use crate::rng::Rng;
 use keepsync::env::Env;
+use keepsync_proxy::rng::Rng;
 use std::sync::{
     Arc, Mutex, PoisonError,
     atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},

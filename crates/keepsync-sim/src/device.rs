@@ -5,7 +5,6 @@ use crate::{
     app::{self, Judge},
     clock::{Clock, DeviceEnv},
     inspect::Inspector,
-    rng::Rng,
 };
 use keepsync::{
     Db, OpenOptions, Place,
@@ -15,6 +14,7 @@ use keepsync::{
     settings::Settings,
 };
 use keepsync_disk::{Crash, Disk};
+use keepsync_proxy::rng::Rng;
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -1,7 +1,7 @@
 //! What goes wrong in a story, and how often. Each seed has its own mixture: some faults off, some
 //! rare, some the rule, because a story with everything in it hides what one fault alone shows.
 
-use crate::rng::Rng;
+use keepsync_proxy::rng::Rng;
 
 /// The mixture. Probabilities are per request unless said otherwise.
 #[derive(Debug, Clone, Default, PartialEq)]

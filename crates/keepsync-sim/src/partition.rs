@@ -16,11 +16,11 @@ use crate::{
     faults::Faults,
     oracle::{Violation, broken},
     plot::Plot,
-    rng::Rng,
     story::Folder,
     world::{Happening, Parts, Script, World},
 };
 use keepsync::{remote::Capabilities, settings::Settings};
+use keepsync_proxy::rng::Rng;
 use std::fmt;
 
 /// Milliseconds after the last healing at which every queue must be empty.

@@ -4,7 +4,6 @@ use crate::{
     app::COUNTED,
     device::{App, Device},
     oracle::{Fate, Note, Oracle, Violation, broken, marker},
-    rng::Rng,
 };
 use keepsync::{
     Error,
@@ -16,6 +15,7 @@ use keepsync::{
     record::{self, Mutation, Query},
     session,
 };
+use keepsync_proxy::rng::Rng;
 use uuid::Uuid;
 
 /// Who acts, on what, and who takes notes.

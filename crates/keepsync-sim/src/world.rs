@@ -14,7 +14,6 @@ use crate::{
     net::{Envelope, Mood},
     oracle::{Oracle, Violation},
     plot::Plot,
-    rng::Rng,
     trace::Trace,
 };
 use keepsync::{
@@ -22,6 +21,7 @@ use keepsync::{
     remote::Capabilities,
     settings::{Order, Settings},
 };
+use keepsync_proxy::rng::Rng;
 use std::{collections::BTreeMap, path::Path};
 
 /// Something that will happen.

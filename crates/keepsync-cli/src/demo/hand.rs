@@ -6,7 +6,7 @@ use super::{
     process::{PATIENCE, Process},
 };
 use crate::failure::Failure;
-use keepsync_sim::proxy::Proxy;
+use keepsync_proxy::Proxy;
 use serde::de::DeserializeOwned;
 use std::{
     future::Future,

@@ -22,7 +22,7 @@ use crate::{
     failure::Failure,
 };
 use keepsync::session::set_id;
-use keepsync_sim::proxy::{Canned, Fault};
+use keepsync_proxy::{Canned, Fault};
 use serde_json::json;
 
 impl Play<'_> {

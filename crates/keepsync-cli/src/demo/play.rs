@@ -18,7 +18,7 @@ use super::{
     tally::Tally,
 };
 use crate::{collections::WORKOUT, failure::Failure};
-use keepsync_sim::proxy::{Canned, Fault};
+use keepsync_proxy::{Canned, Fault};
 use keepsync_wire::{SYNC_PATH, TOKEN_PATH};
 use std::time::Duration;
 

@@ -6,7 +6,7 @@ use super::{
     tally::Tally,
 };
 use crate::{failure::Failure, out::Out};
-use keepsync_sim::proxy::Counts;
+use keepsync_proxy::Counts;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, path::Path, time::Duration};
 

@@ -14,7 +14,7 @@ use super::{
     tally::Edit,
 };
 use crate::failure::Failure;
-use keepsync_sim::proxy::Fault;
+use keepsync_proxy::Fault;
 use serde_json::Value;
 
 /// Whose side is written later.

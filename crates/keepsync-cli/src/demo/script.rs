@@ -1,7 +1,7 @@
 //! The story: what goes wrong, and when. Pure: the same seed and the same workouts give the same story
 //! on every machine.
 
-use keepsync_sim::rng::Rng;
+use keepsync_proxy::rng::Rng;
 
 /// Where in the log something happens: at a workout, before one of its steps. Step 0 is its start,
 /// then come its sets, the last is its completion.

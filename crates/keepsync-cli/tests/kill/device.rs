@@ -15,10 +15,7 @@ use super::{
 };
 use keepsync::{Store, settings::Order};
 use keepsync_oracle::Fact;
-use keepsync_sim::{
-    proxy::{Fault, Proxy},
-    rng::Rng,
-};
+use keepsync_proxy::{Fault, Proxy, rng::Rng};
 use std::{path::Path, time::Duration};
 
 /// Unsent writes with which the user pauses.

@@ -15,7 +15,7 @@ use keepsync::{
     settings::Settings,
 };
 use keepsync_oracle::{Fact, Key};
-use keepsync_sim::rng::Rng;
+use keepsync_proxy::rng::Rng;
 use serde_json::json;
 use std::{collections::BTreeSet, path::Path, time::Duration};
 

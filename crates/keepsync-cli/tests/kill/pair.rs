@@ -16,10 +16,7 @@ use super::{
 };
 use keepsync::{Store, record, settings::Order};
 use keepsync_oracle::{Fact, Key};
-use keepsync_sim::{
-    proxy::{Exchange, Fault, Proxy},
-    rng::Rng,
-};
+use keepsync_proxy::{Exchange, Fault, Proxy, rng::Rng};
 use std::{
     path::Path,
     time::{Duration, Instant},

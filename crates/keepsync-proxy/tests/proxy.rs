@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
-use keepsync_sim::proxy::{Canned, Fault, Proxy};
+use keepsync_proxy::{Canned, Fault, Proxy};
 use std::{
     future::Future,
     io::ErrorKind,

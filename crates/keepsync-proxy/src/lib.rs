@@ -23,6 +23,7 @@ mod connection;
 mod link;
 mod log;
 mod message;
+pub mod rng;
 
 pub use link::Cut;
 pub use log::Exchange;
