@@ -12,7 +12,10 @@ use keepsync::{
     queue::EntryState,
     store::Confirmation,
 };
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 use support::app::{Passing, Watched, World, sync};
 
 /// Long enough for anything that does not hang.
@@ -113,14 +116,17 @@ async fn when_its_time_is_up_the_write_is_queued_and_arrives_later_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_network_the_write_falls_back_to_the_queue_at_once() {
     let world = World::start().await;
-    let watched = watched(
-        &world,
-        |number| if number == 0 { Passing::Offline } else { Passing::Well },
-    );
+    let online = Arc::new(AtomicBool::new(false));
+    let network = online.clone();
+    let watched = watched(&world, move |_| match network.load(Relaxed) {
+        true => Passing::Well,
+        false => Passing::Offline,
+    });
     let store = device(&world, "phone", &watched).await;
     let op = store.put("workout", "w", "{}").await.unwrap().op.unwrap();
     assert_eq!(store.confirmed(op, LONG).await.unwrap(), queued("offline"));
     assert_eq!(store.entry(op).await.unwrap().attempts, 0);
+    online.store(true, Relaxed);
     // The next one asks whether the network is back, and takes the first along.
     let next = store.put("workout", "x", "{}").await.unwrap().op.unwrap();
     assert_eq!(store.confirmed(next, LONG).await.unwrap(), Confirmation::Confirmed);
