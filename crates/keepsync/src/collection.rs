@@ -46,7 +46,9 @@ pub enum FirstSync {
 pub enum OnRejected {
     /// Its lane: later writes of the record, and its dependants.
     ParkLane,
-    /// Only itself: a later write of the same record still goes out.
+    /// Only itself: a later write of the same record still goes out. When that has arrived, the refused one is
+    /// superseded: the later one was made on it. A refused change of state (complete, skip) holds its lane all the
+    /// same, because nothing later says it.
     ParkEntry,
 }
 

@@ -64,8 +64,11 @@ pub(crate) fn meet(
         .position(|entry| remote.op.is_some_and(|op| entry.went_as(op)))
     {
         // Our own write: its answer was lost, but here is its version. What came before it in the
-        // lane was applied too, or it could not have been.
-        for entry in entries.drain(..=position) {
+        // lane was applied too, or it could not have been; unless it was refused, and passed over.
+        for (at, entry) in entries.drain(..=position).enumerate() {
+            if at < position && entry.state == EntryState::Parked {
+                continue;
+            }
             let accepted = Accepted {
                 version: remote.version,
                 body: remote.body.clone(),

@@ -201,8 +201,9 @@ impl Schedule {
         if let Some(same) = self.entries(&item.collection, &item.id) {
             let passed_over = |other: usize| {
                 let passes = planted::is(Bug::ParkedHoldsNobody);
-                self.items[other].state == EntryState::Parked
-                    && (passes || self.rules.park_entry.contains(&item.collection))
+                let may = self.rules.park_entry.contains(&item.collection)
+                    && self.items[other].kind.is_some_and(Kind::can_be_overtaken);
+                self.items[other].state == EntryState::Parked && (passes || may)
             };
             before.extend(
                 same.iter()

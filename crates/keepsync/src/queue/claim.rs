@@ -187,7 +187,7 @@ struct Parent {
 /// What order needs to know of an unsent write.
 struct Live {
     seq: i64,
-    creates: bool,
+    kind: Option<Kind>,
     is_parked: bool,
 }
 
@@ -198,7 +198,7 @@ fn live_of(conn: &Connection, collection: &str, id: &str, lane: &str) -> Result<
     let rows = statement.query_map(params![lane, id, collection], |row| {
         Ok(Live {
             seq: row.get(0)?,
-            creates: Kind::parse(row.get_ref(1)?.as_str()?) == Some(Kind::Create),
+            kind: Kind::parse(row.get_ref(1)?.as_str()?),
             is_parked: EntryState::from_i64(row.get(2)?) == EntryState::Parked,
         })
     })?;
@@ -216,7 +216,7 @@ fn parent(conn: &Connection, collection: &str, id: &str) -> Result<Parent> {
     Ok(Parent {
         creations: live
             .iter()
-            .filter(|other| other.creates)
+            .filter(|other| other.kind == Some(Kind::Create))
             .map(|other| other.seq)
             .collect(),
         server_id,
@@ -237,8 +237,9 @@ fn predecessors_with(read: &Read<'_>, head: &Head, is_first: bool, parents: &mut
     let registered = read.shared.collections.get(&head.collection).ok();
     let passed_over = |other: &Live| {
         let passes = planted::is(Bug::ParkedHoldsNobody);
-        other.is_parked
-            && (passes || registered.is_some_and(|collection| collection.on_rejected == OnRejected::ParkEntry))
+        let may = registered.is_some_and(|collection| collection.on_rejected == OnRejected::ParkEntry)
+            && other.kind.is_some_and(Kind::can_be_overtaken);
+        other.is_parked && (passes || may)
     };
     let same_record = same
         .iter()

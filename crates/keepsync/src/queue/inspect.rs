@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     body::Body,
+    collection::OnRejected,
     conflict::{Stored, clocks_after},
     db::{Read, Write},
     error::{Error, Result},
@@ -192,6 +193,9 @@ pub fn retry_all(write: &mut Write<'_>) -> Result<u64> {
 
 fn release(write: &mut Write<'_>, mut head: Head) -> Result<()> {
     let parked = head.state == EntryState::Parked;
+    if parked && is_being_overtaken(write, &head)? {
+        return Ok(());
+    }
     head.state = EntryState::Waiting;
     head.attempts = 0;
     head.next_tick = 0;
@@ -202,6 +206,16 @@ fn release(write: &mut Write<'_>, mut head: Head) -> Result<()> {
         record::settle_state(write, &head.collection, &head.id)?;
     }
     Ok(())
+}
+
+/// One that passed it by may be on the server, and was made on it: the answer to that one decides.
+fn is_being_overtaken(write: &Write<'_>, head: &Head) -> Result<bool> {
+    let collection = write.shared.collections.get(&head.collection);
+    if !collection.is_ok_and(|collection| collection.on_rejected == OnRejected::ParkEntry) {
+        return Ok(false);
+    }
+    let entries = heads_of(write.conn, &head.collection, &head.id, &head.lane)?;
+    Ok(entries.iter().any(|later| later.seq > head.seq && later.fate_open()))
 }
 
 /// Throws an unsent write away, because the user says so; it goes into the record's history. Gives

@@ -97,6 +97,12 @@ impl Kind {
         matches!(self, Self::Complete | Self::Skip)
     }
 
+    /// Whether a later write of the record holds all that this one says, so that it may go first where this one
+    /// is refused. A change of state is said by its own operation alone.
+    pub(crate) fn can_be_overtaken(self) -> bool {
+        !self.changes_state()
+    }
+
     /// Waits for the entries of the record's children.
     pub(crate) fn follows_children(self) -> bool {
         (self.changes_state() || self == Self::Delete) && !planted::is(Bug::EndBeforeChildren)

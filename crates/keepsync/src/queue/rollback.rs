@@ -107,6 +107,7 @@ pub(super) fn unwant(write: &mut Write<'_>, head: &Head) -> Result<()> {
 /// The entry, and what cannot stay without it.
 fn dependants(write: &Write<'_>, head: &Head) -> Result<Vec<Head>> {
     let passed_over = head.state == EntryState::Parked
+        && head.kind.is_some_and(Kind::can_be_overtaken)
         && write
             .shared
             .collections

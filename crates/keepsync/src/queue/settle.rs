@@ -175,7 +175,11 @@ fn accept_whole(
     let Some(mut row) = find(write.conn, &head.collection, &head.id)? else {
         return Ok(());
     };
-    let rest = heads_of(write.conn, &head.collection, &head.id, &head.lane)?;
+    let mut rest = heads_of(write.conn, &head.collection, &head.id, &head.lane)?;
+    for overtaken in rest.extract_if(.., |other| other.seq < head.seq && other.state == EntryState::Parked) {
+        // Refused, and passed over by this one, which was made on it. Sent once more it would undo this.
+        overtaken.remove(write, Ended::Superseded(head.op))?;
+    }
     let version = if accepted.version > 0 {
         accepted.version
     } else {

@@ -9,7 +9,7 @@ use crate::{
     conflict::Policy,
     db::Db,
     env::Env,
-    queue,
+    queue::{self, WriteOutcome},
     remote::{PullPage, PushBatch, RemoteChange},
     settings::Settings,
 };
@@ -224,14 +224,59 @@ fn the_short_way_of_an_arrival_comes_to_the_same_as_the_long_one() {
     }
 }
 
+/// Sent once more it would undo what was made on it.
 #[test]
-fn a_record_with_a_parked_write_stays_parked_when_a_later_one_arrives() {
+fn a_refused_write_is_superseded_by_the_one_that_passed_it_by_however_that_is_known_to_have_arrived() {
+    for pulled in [false, true] {
+        let mut db = device();
+        let (batch, flight) = behind_a_parked_one(&mut db);
+        let refused = db.read(|read| read.entries(i64::MIN, 1)).unwrap().remove(0).op;
+        let later = &batch.items[0];
+        // Until it is known what became of that one, a tap changes nothing.
+        db.write(|write| queue::retry(write, refused)).unwrap();
+        if pulled {
+            let version = RemoteVersion {
+                body: later.body.clone(),
+                version: 1,
+                hlc: later.hlc,
+                op: Some(later.op),
+                ..RemoteVersion::default()
+            };
+            db.write(|write| conflict::meet(write, "workout", "w", &version, None, Some(1)))
+                .unwrap();
+        } else {
+            settle_with(&mut db, &flight, &all_taken(&batch, 1, false));
+        }
+        assert_eq!(seqs(&db), [0; 0]);
+        let record = db.read(|read| read.get("workout", "w")).unwrap().unwrap();
+        assert_eq!(
+            (record.state, record.body.as_deref()),
+            (record::RecordState::Synced, Some(r#"{"n":2}"#))
+        );
+        let outcome = db.read(|read| read.outcome(refused)).unwrap();
+        assert_eq!(outcome, WriteOutcome::Superseded { by: later.op });
+    }
+}
+
+#[test]
+fn a_refused_completion_holds_what_follows() {
     let mut db = device();
-    let (batch, flight) = behind_a_parked_one(&mut db);
-    settle_with(&mut db, &flight, &all_taken(&batch, 1, false));
-    assert_eq!(seqs(&db), [1]);
-    let record = db.read(|read| read.get("workout", "w")).unwrap().unwrap();
-    assert_eq!(record.state, record::RecordState::Parked);
+    put(&mut db, "w", r#"{"n":1}"#);
+    db.write(|write| {
+        let sql = "UPDATE entry SET kind = 'complete' WHERE seq = 1";
+        Ok(write.conn.execute(sql, [])?)
+    })
+    .unwrap();
+    let (refused, _) = send(&mut db, &[1]);
+    put(&mut db, "w", r#"{"n":2}"#);
+    let rejection = Rejection {
+        seq: 1,
+        op: refused.items[0].op,
+        code: "validation".to_owned(),
+        message: String::new(),
+    };
+    db.write(|write| park(write, &rejection)).unwrap();
+    assert!(send(&mut db, &[2]).0.items.is_empty());
 }
 
 #[test]
