@@ -275,7 +275,6 @@ fn finish(db: &mut Db, end: &PassEnd) -> Result<(StepDone, Changes)> {
             }
             diagnostics::pass_ended(write, report, parked, end.duration_ms)?;
             journal::prune(write)?;
-            queue::prune_outcomes(write)?;
             pull::prune_tombstones(write)?;
             record::prune_history(write)?;
             Ok(parked)

@@ -40,7 +40,7 @@ pub use rollback::{Rollback, rollback};
 pub use settle::{Rejection, SettleReport};
 pub use why::Why;
 
-pub(crate) use outcome::{Ended, prune as prune_outcomes};
+pub(crate) use outcome::Ended;
 
 pub(crate) use append::{Append, Appended, append, append_first, set_content, would_cancel};
 pub(crate) use claim::claim;

@@ -61,8 +61,8 @@ pub enum WriteOutcome {
     Discarded,
     /// Rolled back because the app asked for it.
     RolledBack,
-    /// Nothing is known of it: it never was an operation of this file, or ended longer ago than the
-    /// journal is kept.
+    /// Nothing is known of it: it never was an operation of this file, or ended so long ago that it is
+    /// kept no more.
     Unknown,
 }
 
@@ -126,24 +126,12 @@ pub(super) fn note(write: &mut Write<'_>, op: Uuid, ended: Ended) -> Result<()> 
             version,
             at
         ])?;
+    // By number alone: a clock that jumps must not make young rows old, and they are small.
     let bound = i64::try_from(write.shared.settings.journal_count).unwrap_or(i64::MAX);
     write
         .conn
         .prepare_cached("DELETE FROM outcome WHERE n <= (SELECT max(n) FROM outcome) - ?1")?
         .execute([bound])?;
-    Ok(())
-}
-
-/// Keeps no row longer than the journal keeps an operation. Against the newest row, not the clock, which
-/// may have jumped by years.
-pub(crate) fn prune(write: &mut Write<'_>) -> Result<()> {
-    write
-        .conn
-        .prepare_cached(
-            "DELETE FROM outcome WHERE n < coalesce((SELECT min(n) FROM outcome WHERE at >=
-             (SELECT at FROM outcome ORDER BY n DESC LIMIT 1) - ?1), 0)",
-        )?
-        .execute([write.shared.settings.journal_ms])?;
     Ok(())
 }
 

@@ -107,7 +107,7 @@ CREATE TABLE journal (
   acked_at     INTEGER NOT NULL            -- UTC ms
 ) STRICT;
 
--- How operations ended that are not in the journal. Bounded as the journal is.
+-- How operations ended that are not in the journal. As many as the journal may have.
 CREATE TABLE outcome (
   n       INTEGER PRIMARY KEY,
   op      BLOB NOT NULL,
