@@ -1,17 +1,21 @@
 //! Each page of a file of two hundred, damaged in turn.
 //!
-//! Whatever is done to a page: nothing panics; the damaged file is kept as it was; every unsent write and pair
-//! that is not on the page is there, with its body; and the account goes on. What a page leads to is lost with
-//! it: below an inner page that cannot be read, and everything without the schema.
+//! Whatever is done to a page: nothing panics; the damaged file is kept as it was; every unsent write, pair and
+//! record that stays on the device is there, with its body, unless the page has a part of it or leads to it; and the
+//! account goes on. Below an inner page that cannot be read its rows are lost, and everything without the schema.
+//!
+//! Damage that SQLite cannot tell from what was written (a page that is as it was a while ago, another letter in a
+//! text) need not be met by itself. Where it hides a row, the file is examined as one that is suspected is, and then
+//! the row must be there.
 
 use crate::{
+    layout::{Key, Layout, Page},
     phone::{Asleep, Phone, file},
     run::text,
     scenarios,
 };
 use keepsync::{Db, Error, OpenOptions, kv, queue, record, session};
 use keepsync_disk::Disk;
-use rusqlite::Connection;
 use std::{
     collections::BTreeMap,
     fs,
@@ -26,56 +30,69 @@ pub enum Damage {
     Flipped,
     /// Nothing is there.
     Zeroed,
-    /// Its first half is of another page: a write that arrived in part, in the wrong place.
-    Torn,
+    /// So many sectors of 512 bytes are there; the rest is as it was when the file was closed the time before, or
+    /// was never written.
+    Torn(usize),
     /// Its header only.
     Header,
     /// One bit of its header or its cells, another one on each page.
     OneBit,
 }
 
-/// All of them.
-pub const DAMAGES: [Damage; 5] = [
+/// All of them, in pages of eight sectors.
+pub const DAMAGES: [Damage; 11] = [
     Damage::Flipped,
     Damage::Zeroed,
-    Damage::Torn,
+    Damage::Torn(1),
+    Damage::Torn(2),
+    Damage::Torn(3),
+    Damage::Torn(4),
+    Damage::Torn(5),
+    Damage::Torn(6),
+    Damage::Torn(7),
     Damage::Header,
     Damage::OneBit,
 ];
 
+const SECTOR: usize = 512;
+
 impl Damage {
-    fn strike(self, bytes: &mut [u8], size: usize, number: usize) {
-        let other: Vec<u8> = bytes.iter().rev().take(size / 2).copied().collect();
-        let Some(page) = bytes.get_mut((number - 1) * size..number * size) else {
-            return;
-        };
+    fn strike(self, page: &mut [u8], older: Option<&[u8]>, number: usize) {
         match self {
             Self::Flipped => page.iter_mut().for_each(|byte| *byte ^= 0xff),
             Self::Zeroed => page.fill(0),
-            Self::Torn => page[..size / 2].copy_from_slice(&other),
+            Self::Torn(sectors) => {
+                let missing = sectors * SECTOR..page.len();
+                match older {
+                    Some(older) => page[missing.clone()].copy_from_slice(&older[missing]),
+                    None => page[missing].fill(0),
+                }
+            }
             Self::Header => page[..8].fill(0xa5),
-            Self::OneBit => page[number * 37 % size] ^= 1 << (number % 8),
+            Self::OneBit => page[number * 37 % page.len()] ^= 1 << (number % 8),
         }
     }
 
-    /// Whether SQLite and JSON can tell. One bit of a text is another text.
+    /// Whether SQLite and JSON can tell.
     fn shows(self) -> bool {
-        self != Self::OneBit
+        !matches!(self, Self::OneBit | Self::Torn(_))
     }
 }
 
-const WORKOUTS: usize = 310;
+const WORKOUTS: usize = 340;
 const PAIRS: usize = 470;
-/// Each set has its own entry, and so have the sessions.
-const ENTRIES: usize = WORKOUTS + 2 * 6;
+const DRAFTS: usize = 120;
+/// A file that is smaller says too little.
+const PAGES: usize = 200;
 
 type Run<T> = Result<T, String>;
 
 /// What an app reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Seen {
-    bodies: BTreeMap<(String, String), String>,
-    pairs: BTreeMap<String, String>,
+    bodies: BTreeMap<Key, String>,
+    pairs: BTreeMap<Key, String>,
+    drafts: BTreeMap<Key, String>,
     sessions: usize,
 }
 
@@ -88,12 +105,19 @@ fn look(db: &Db) -> keepsync::Result<Seen> {
         }
         let mut pairs = BTreeMap::new();
         for key in read.kv_keys()? {
-            pairs.insert(key.clone(), read.kv_get(&key)?.unwrap_or_default());
+            let value = read.kv_get(&key)?.unwrap_or_default();
+            pairs.insert((String::new(), key), value);
         }
         for collection in ["workout", "set_log", "plan", "plan_set"] {
             read.query(&record::Query::new(collection).limit(1_000))?;
         }
         read.query(&record::Query::new("workout").order_by("date").limit(1_000))?;
+        let drafts = read
+            .query(&record::Query::new("draft").limit(1_000))?
+            .records
+            .into_iter();
+        let drafts = drafts.map(|draft| (("draft".to_owned(), draft.id), draft.body.unwrap_or_default()));
+        let drafts = drafts.collect();
         read.conflicts()?;
         read.bundle()?;
         queue::export(read)?;
@@ -101,27 +125,42 @@ fn look(db: &Db) -> keepsync::Result<Seen> {
         Ok(Seen {
             bodies,
             pairs,
+            drafts,
             sessions,
         })
     })
 }
 
-fn write_much(db: &mut Db) -> keepsync::Result<()> {
+/// What the app wrote up to its first or its second end. The second time it changes every third of what was there.
+fn write_much(db: &mut Db, turn: usize) -> keepsync::Result<()> {
     let long = "Schulter zwickt. ".repeat(300);
+    let part = |count: usize| (0..count).filter(move |n| (turn == 1) == (n % 2 == 1) || (turn == 1 && n % 3 == 0));
     let write = |write: &mut keepsync::Write<'_>| {
-        for n in 0..WORKOUTS {
+        for n in part(WORKOUTS) {
             // Some bodies are longer than a page.
             let notes = if n % 20 == 7 { long.as_str() } else { &long[..400] };
-            let body = format!("{{\"date\":\"2025-{n:04}\",\"notes\":\"{notes}\"}}");
+            let body = format!("{{\"date\":\"2025-{n:04}\",\"turn\":{turn},\"notes\":\"{notes}\"}}");
             record::put(write, "workout", &format!("w{n:03}"), &body)?;
         }
-        for n in 0..PAIRS {
-            kv::set(write, &format!("key-{n:03}"), &format!("{n} {}", &long[..150]))?;
+        for n in part(PAIRS) {
+            kv::set(write, &format!("key-{n:03}"), &format!("{n} {turn} {}", &long[..150]))?;
+        }
+        for n in part(DRAFTS) {
+            let body = format!("{{\"n\":{n},\"turn\":{turn},\"text\":\"{}\"}}", &long[..200]);
+            record::put(write, "draft", &format!("d{n:03}"), &body)?;
         }
         for (collection, children, id) in [("workout", "set_log", "live"), ("plan", "plan_set", "held")] {
-            session::start(write, collection, children, id, "{}")?;
-            for slot in 0..5 {
-                session::log_set(write, collection, id, &format!("bench/{slot}"), "{\"weight\":82.5}")?;
+            if turn == 0 {
+                session::start(write, collection, children, id, "{}")?;
+            }
+            for slot in 0..3 {
+                session::log_set(
+                    write,
+                    collection,
+                    id,
+                    &format!("bench/{turn}{slot}"),
+                    "{\"weight\":82.5}",
+                )?;
             }
         }
         Ok(())
@@ -129,79 +168,89 @@ fn write_much(db: &mut Db) -> keepsync::Result<()> {
     db.write(write).map(|_| ())
 }
 
-/// The pages of a file: the table or index, what kind of page, and how many rows.
-struct Layout {
-    pages: BTreeMap<usize, (String, String, usize)>,
-    size: usize,
+fn fresh(folder: &Path) -> Run<(Disk, OpenOptions)> {
+    crate::image::clear(folder).map_err(text)?;
+    let disk = Disk::at(folder).map_err(text)?;
+    let collections = scenarios::collections().map_err(text)?;
+    let phone = Phone::wake(Asleep::new(), disk, collections, 4 * 1024 * 1024);
+    let options = phone.options.clone();
+    Ok((phone.sleep().1, options))
 }
 
-fn layout(path: &Path) -> rusqlite::Result<Layout> {
-    let conn = Connection::open(path)?;
-    let size: u32 = conn.query_row("PRAGMA page_size", [], |row| row.get(0))?;
-    let mut statement = conn.prepare("SELECT pageno, name, pagetype, ncell FROM dbstat")?;
-    let pages = statement.query_map([], |row| {
-        let (page, cells): (u32, u32) = (row.get(0)?, row.get(3)?);
-        Ok((page as usize, (row.get(1)?, row.get(2)?, cells as usize)))
-    })?;
-    Ok(Layout {
-        pages: pages.collect::<rusqlite::Result<_>>()?,
-        size: size as usize,
-    })
+/// What came of it.
+#[derive(Debug)]
+pub struct Report {
+    /// Pages of the file.
+    pub pages: usize,
+    /// How often one was damaged.
+    pub runs: usize,
+    /// How often that was met and the file set aside.
+    pub met: usize,
+    /// What does not hold.
+    pub found: Vec<String>,
 }
 
-/// Damages each page in turn, in each way. Gives how many pages there are, and what does not hold.
+/// Damages each page in turn. `every`: in all ways; otherwise in three: zeroed, torn at one of the seven places, and in
+/// one of the others.
 ///
 /// # Errors
 /// The file cannot be made.
-pub fn each_page(folder: &Path) -> Run<(usize, Vec<String>)> {
+pub fn each_page(folder: &Path, every: bool) -> Run<Report> {
     let path = file(folder);
-    let fresh = |folder: &Path| -> Run<(Disk, OpenOptions)> {
-        crate::image::clear(folder).map_err(text)?;
-        let disk = Disk::at(folder).map_err(text)?;
-        let collections = scenarios::collections().map_err(text)?;
-        let (asleep, _) = (Asleep::new(), ());
-        let phone = Phone::wake(asleep, disk, collections, 4 * 1024 * 1024);
-        let options = phone.options.clone();
-        Ok((phone.sleep().1, options))
-    };
     let (disk, options) = fresh(folder)?;
-    let mut db = Db::open(options).map_err(text)?;
-    write_much(&mut db).map_err(text)?;
-    let all = look(&db).map_err(text)?;
-    drop((db, disk));
-    if (all.bodies.len(), all.pairs.len(), all.sessions) != (ENTRIES, PAIRS, 2) {
+    let end = |turn| -> Run<(Seen, Vec<u8>)> {
+        let mut db = Db::open(options.clone()).map_err(text)?;
+        write_much(&mut db, turn).map_err(text)?;
+        let seen = look(&db).map_err(text)?;
+        drop(db);
+        Ok((seen, fs::read(&path).map_err(text)?))
+    };
+    let (_, older) = end(0)?;
+    let (all, whole) = end(1)?;
+    drop(disk);
+    if (all.pairs.len(), all.drafts.len(), all.sessions) != (PAIRS, DRAFTS, 2) || all.bodies.len() < WORKOUTS {
         return Err("the file is not as it was written".to_owned());
     }
-    let whole = fs::read(&path).map_err(text)?;
-    let layout = layout(&path).map_err(text)?;
-    let count = whole.len() / layout.size;
-    let mut found = Vec::new();
-    for damage in DAMAGES {
-        for number in 1..=count {
-            let mut bytes = whole.clone();
-            damage.strike(&mut bytes, layout.size, number);
+    let known = Known {
+        layout: Layout::of(&path).map_err(text)?,
+        all,
+        whole,
+    };
+    let size = known.layout.size;
+    let pages = known.whole.len() / size;
+    if pages < PAGES || size != 8 * SECTOR {
+        return Err(format!("the file has {pages} pages of {size} bytes"));
+    }
+    let mut report = Report {
+        pages,
+        runs: 0,
+        met: 0,
+        found: Vec::new(),
+    };
+    let others = [Damage::Flipped, Damage::Header, Damage::OneBit];
+    for number in 1..=pages {
+        let sampled = [Damage::Zeroed, Damage::Torn(1 + number % 7), others[number % 3]];
+        for &damage in if every { &DAMAGES[..] } else { &sampled } {
+            let at = (number - 1) * size..number * size;
+            let mut bytes = known.whole.clone();
+            damage.strike(&mut bytes[at.clone()], older.get(at), number);
             let (disk, options) = fresh(folder)?;
             fs::write(&path, &bytes).map_err(text)?;
-            let (table, kind, rows) = layout.pages.get(&number).cloned().unwrap_or_default();
-            let page = Page { table, kind, rows };
-            let run = || one(&options, &path, &bytes, &page, &all, damage);
-            let held = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err("it panicked".to_owned()));
-            if let Err(what) = held {
-                found.push(format!(
-                    "page {number}, {} of {}, {damage:?}: {what}",
-                    page.kind, page.table
-                ));
+            let run = || known.one(&options, &bytes, number, damage);
+            report.runs += 1;
+            match catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err("it panicked".to_owned())) {
+                Ok(met) => report.met += usize::from(met),
+                Err(what) => {
+                    let Page { tree, kind } = known.layout.pages.get(&number).cloned().unwrap_or_default();
+                    report
+                        .found
+                        .push(format!("page {number}, {kind} of {tree}, {damage:?}: {what}"));
+                }
             }
             drop(disk);
         }
     }
-    Ok((count, found))
-}
-
-struct Page {
-    table: String,
-    kind: String,
-    rows: usize,
+    Ok(report)
 }
 
 /// Opens; where reading finds the damage, closes and opens again.
@@ -218,63 +267,104 @@ fn open_and_look(options: &OpenOptions) -> Run<(Db, Seen)> {
     Err(problem)
 }
 
-fn one(options: &OpenOptions, path: &Path, bytes: &[u8], page: &Page, all: &Seen, damage: Damage) -> Run<()> {
-    let (mut db, seen) = open_and_look(options)?;
-    let folder = path.parent().unwrap_or(path);
-    let aside = crate::image::set_aside(folder).map_err(text)?;
-    if db.salvaged().is_some() == aside.is_empty() {
-        return Err(format!("told: {}, set aside: {}", db.salvaged().is_some(), aside.len()));
-    }
-    if let Some(salvage) = db.salvaged() {
-        if (salvage.entries, salvage.pairs) != (seen.bodies.len(), seen.pairs.len()) {
-            return Err("it tells another number than it saved".to_owned());
-        }
-        if fs::read(&salvage.set_aside).map_err(text)? != bytes {
-            return Err("the damaged file was not kept as it was".to_owned());
-        }
-    }
-    let schema = page.table == "sqlite_schema";
-    let saved = |table: &str, there: usize, of: usize| -> Run<()> {
-        let on_it = page.table == table;
-        if schema || (on_it && page.kind != "leaf" && page.kind != "overflow") {
-            return Ok(());
-        }
-        let lost = match page.kind.as_str() {
-            "leaf" if on_it => page.rows,
-            "overflow" if on_it => 1,
-            _ => 0,
-        };
-        match there + lost >= of {
-            true => Ok(()),
-            false => Err(format!("{there} of {of} in {table}, {lost} may be lost")),
-        }
-    };
-    saved("entry", seen.bodies.len(), ENTRIES)?;
-    saved("kv", seen.pairs.len(), PAIRS)?;
-    // A session is shown with its record, which comes from its entry.
-    if !schema && page.table != "session" && page.table != "entry" && seen.sessions != 2 && damage.shows() {
-        return Err(format!("{} of 2 sessions", seen.sessions));
-    }
-    if damage.shows()
-        && let Some((key, _)) = seen
-            .bodies
-            .iter()
-            .find(|(key, body)| all.bodies.get(*key) != Some(*body))
-    {
-        return Err(format!("{key:?} is another"));
-    }
-    // And the account goes on, at the latest after one more opening.
-    let put = |db: &mut Db| {
-        db.write(|write| record::put(write, "workout", "after", "{}"))
-            .map(|_| ())
-    };
-    match put(&mut db) {
-        Ok(()) => Ok(()),
-        Err(Error::Damaged { .. }) => {
+/// The file as it was.
+struct Known {
+    layout: Layout,
+    all: Seen,
+    whole: Vec<u8>,
+}
+
+impl Known {
+    /// Gives whether the damage was met.
+    fn one(&self, options: &OpenOptions, bytes: &[u8], number: usize, damage: Damage) -> Run<bool> {
+        let (mut db, mut seen) = open_and_look(options)?;
+        let mut missing = self.missing(&seen, number);
+        if db.salvaged().is_none() && missing.is_some() && bytes != self.whole.as_slice() {
+            // Nothing told that anything is wrong. Suspected, it is found.
+            let path = db.path().map(Path::to_owned).unwrap_or_default();
             drop(db);
-            let mut db = Db::open(options.clone()).map_err(|error| format!("opening again: {error}"))?;
-            put(&mut db).map_err(|error| format!("writing after opening again: {error}"))
+            let mut mark = path.into_os_string();
+            mark.push(".suspect");
+            fs::write(mark, "").map_err(text)?;
+            (db, seen) = open_and_look(options)?;
+            missing = self.missing(&seen, number);
         }
-        Err(error) => Err(format!("writing: {} ({error})", error.code())),
+        if let Some(missing) = missing {
+            return Err(missing);
+        }
+        self.kept(&db, &seen, bytes)?;
+        if damage.shows() {
+            as_written(&seen.bodies, &self.all.bodies)?;
+            as_written(&seen.pairs, &self.all.pairs)?;
+            as_written(&seen.drafts, &self.all.drafts)?;
+        }
+        let met = db.salvaged().is_some();
+        if bytes == self.whole.as_slice() && met {
+            return Err("a sound file was taken for damaged".to_owned());
+        }
+        // And the account goes on, at the latest after one more opening.
+        let put = |db: &mut Db| {
+            db.write(|write| record::put(write, "workout", "after", "{}"))
+                .map(|_| ())
+        };
+        match put(&mut db) {
+            Ok(()) => {}
+            Err(Error::Damaged { .. }) => {
+                drop(db);
+                let mut db = Db::open(options.clone()).map_err(|error| format!("opening again: {error}"))?;
+                put(&mut db).map_err(|error| format!("writing after opening again: {error}"))?;
+            }
+            Err(error) => return Err(format!("writing: {} ({error})", error.code())),
+        }
+        Ok(met)
+    }
+
+    /// What is not there, or is another, though its pages are as they were.
+    fn missing(&self, seen: &Seen, number: usize) -> Option<String> {
+        let page = self.layout.pages.get(&number).cloned().unwrap_or_default();
+        if page.tree == "sqlite_schema" {
+            return None;
+        }
+        let there = |table: &'static str, all: &BTreeMap<Key, String>, seen: &BTreeMap<Key, String>| {
+            let intact = self.layout.without(table, number).filter(|key| all.contains_key(*key));
+            let mut lost = intact.filter(|key| seen.get(*key) != all.get(*key));
+            let is = |key| if seen.contains_key(key) { "another" } else { "lost" };
+            let first = lost.next().map(|key| format!("{key:?} of {table} is {}", is(key)));
+            let more = lost.count();
+            first.map(|first| format!("{first}, and {more} more"))
+        };
+        let sessions = !matches!(page.tree.as_str(), "session" | "entry");
+        there("entry", &self.all.bodies, &seen.bodies)
+            .or_else(|| there("kv", &self.all.pairs, &seen.pairs))
+            .or_else(|| there("record", &self.all.drafts, &seen.drafts))
+            // A session is shown with its record, which comes from its entry.
+            .or_else(|| (sessions && seen.sessions != 2).then(|| format!("{} of 2 sessions", seen.sessions)))
+    }
+
+    /// A file that was set aside is as it was, and what is told of it is true.
+    fn kept(&self, db: &Db, seen: &Seen, bytes: &[u8]) -> Run<()> {
+        let folder = db.path().and_then(Path::parent).unwrap_or(Path::new("."));
+        let aside = crate::image::set_aside(folder).map_err(text)?;
+        let Some(salvage) = db.salvaged() else {
+            return match aside.len() {
+                0 => Ok(()),
+                count => Err(format!("{count} files were set aside, and nothing was told")),
+            };
+        };
+        let saved = (salvage.entries, salvage.pairs, salvage.records);
+        if saved != (seen.bodies.len(), seen.pairs.len(), seen.drafts.len()) {
+            return Err(format!("it tells that it saved {saved:?}, and that is not so"));
+        }
+        match aside.as_slice() {
+            [one] if *one == salvage.set_aside && fs::read(one).map_err(text)? == bytes => Ok(()),
+            _ => Err("the damaged file was not kept as it was".to_owned()),
+        }
+    }
+}
+
+fn as_written(seen: &BTreeMap<Key, String>, all: &BTreeMap<Key, String>) -> Run<()> {
+    match seen.iter().find(|(key, body)| all.get(*key) != Some(*body)) {
+        Some((key, _)) => Err(format!("{key:?} is another")),
+        None => Ok(()),
     }
 }

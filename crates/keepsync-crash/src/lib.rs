@@ -8,6 +8,7 @@ mod act;
 mod check;
 pub mod damage;
 mod image;
+mod layout;
 mod phone;
 pub mod run;
 pub mod scenarios;
@@ -15,4 +16,4 @@ pub mod server;
 mod state;
 
 pub use act::{Act, Scenario};
-pub use run::{Case, Known, MODES, Mode, Violation};
+pub use run::{Case, Known, MODES, Mistake, Mode, Violation};

@@ -25,7 +25,8 @@ what is left.
   --second         with --point: the opening after the crash meets a fault too
   --full           until there were 1,000,000 runs: more seeds, more tears, more second faults
   --runs N         as --full, until there were this many
-  --damage         instead: each page of a file of two hundred flipped, zeroed, torn ...
+  --damage         instead: each page of a file of two hundred zeroed, torn, and flipped or spoilt otherwise;
+                   with --full flipped, zeroed, torn at each sector, and spoilt in two more ways
   --jobs N         threads (default: one for each core)
 ";
 
@@ -134,17 +135,20 @@ fn start() -> Result<bool, Fails> {
     let begin = Instant::now();
     if arguments.damage {
         let place = folder()?;
-        let (pages, found) = damage::each_page(place.path())?;
-        for what in &found {
+        let report = damage::each_page(place.path(), arguments.runs > 0)?;
+        for what in &report.found {
             writeln!(out, "VIOLATION: {what}")?;
         }
-        let (ways, seconds) = (damage::DAMAGES.len(), begin.elapsed().as_secs_f64());
         writeln!(
             out,
-            "{pages} pages damaged in {ways} ways in {seconds:.1} s: {} violations",
-            found.len()
+            "{} pages, damaged {} times, met {} times, in {:.1} s: {} violations",
+            report.pages,
+            report.runs,
+            report.met,
+            begin.elapsed().as_secs_f64(),
+            report.found.len()
         )?;
-        return Ok(found.is_empty());
+        return Ok(report.found.is_empty());
     }
     let mut all = scenarios::all()?;
     if arguments.list {

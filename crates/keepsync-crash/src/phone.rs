@@ -9,6 +9,7 @@ use keepsync::{
     Db, Error, OpenOptions, Place,
     collection::Collections,
     conflict::{Resolvers, consult},
+    db::Durability,
     drain::{Answer, Drain, Event, Instruction, Request, Step, StepDone, Trigger, carry_out, schedule::Rules},
     env::Env,
     remote::Capabilities,
@@ -162,6 +163,8 @@ pub(crate) struct Phone {
     pub(crate) disk: Disk,
     pub(crate) options: OpenOptions,
     env: Arc<Clock>,
+    /// Of the user's writes.
+    pub(crate) durability: Durability,
     pub(crate) db: Option<Db>,
     drain: Option<Drain>,
     pub(crate) server: Server,
@@ -223,6 +226,7 @@ impl Phone {
             disk,
             options,
             env,
+            durability: Durability::Full,
             db: None,
             drain: None,
             server: asleep.server,
@@ -279,7 +283,11 @@ impl Phone {
                 self.mark()
             }
             What::Write(write) => {
-                let (op, _) = self.db()?.write(|w| write(w)).map_err(Stop::Error)?;
+                let written = match self.durability {
+                    Durability::Full => self.db()?.write(|w| write(w)),
+                    other => self.db()?.write_with(other, |w| write(w)),
+                };
+                let (op, _) = written.map_err(Stop::Error)?;
                 self.mark()?;
                 self.told.extend(op);
                 Ok(())

@@ -25,7 +25,7 @@ use crate::{
     server::Net,
     state,
 };
-use keepsync::{Error, record::Query};
+use keepsync::{Error, db::Durability, record::Query};
 use keepsync_disk::{Counts, Crash, Disk, Fault, Plan};
 use std::{path::Path, sync::Arc};
 
@@ -146,6 +146,17 @@ pub struct Known {
     end: Vec<String>,
     /// Operations on the disk.
     pub points: u64,
+    mistake: Option<Mistake>,
+}
+
+/// A mistake that all further runs of a story are made with, to see whether it is seen. Others are planted in the
+/// core; see `keepsync::planted`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mistake {
+    /// The disk says that it has synced, and has not.
+    LyingSync,
+    /// The user's writes are committed with NORMAL in the place of FULL.
+    Normal,
 }
 
 struct AsleepImage(Asleep, Image);
@@ -200,6 +211,7 @@ impl Known {
             ends: Vec::new(),
             end: Vec::new(),
             points: 0,
+            mistake: None,
         };
         let mut phone = known.wake(folder)?;
         // Before the first opening nothing is compared.
@@ -222,17 +234,24 @@ impl Known {
         Ok(known)
     }
 
+    /// The same story with a mistake.
+    #[must_use]
+    pub fn with(mut self, mistake: Mistake) -> Self {
+        self.mistake = Some(mistake);
+        self
+    }
+
     fn wake(&self, folder: &Path) -> Run<Phone> {
         self.asleep.1.put(folder).map_err(text)?;
         let disk = Disk::at(folder).map_err(text)?;
         disk.limit(self.scenario.room).map_err(text)?;
+        disk.lie(self.mistake == Some(Mistake::LyingSync));
         let collections = (self.scenario.collections)().map_err(text)?;
-        Ok(Phone::wake(
-            self.asleep.0.clone(),
-            disk,
-            collections,
-            self.scenario.wal_bytes,
-        ))
+        let mut phone = Phone::wake(self.asleep.0.clone(), disk, collections, self.scenario.wal_bytes);
+        if self.mistake == Some(Mistake::Normal) {
+            phone.durability = Durability::Normal;
+        }
+        Ok(phone)
     }
 
     fn play(&self, phone: &mut Phone, number: usize, attempt: usize) -> Result<(), Stop> {

@@ -16,7 +16,7 @@
 //!
 //! # Import
 //! 1. The whole text is read and checked: the header, its counts, every line, every body. A text that is
-//!    cut off or another file is refused before anything is written.
+//!    cut off, names a record twice or is another file is refused before anything is written.
 //! 2. What is missing or different is written as the user's writes, in commits of a few hundred: what is
 //!    imported stands over what was here, whose versions go into the history where the server had them.
 //!    What is the same is left alone, and so is what is not in the text. Stopped anywhere: the commits so
@@ -225,11 +225,15 @@ impl Import {
             return Err(BadFile(problem));
         }
         let (mut records, mut sessions) = (Vec::new(), HashMap::new());
+        let mut named = HashSet::new();
         for (n, line) in lines {
             let wrong = |problem: &dyn std::fmt::Display| BadFile(format!("line {}: {problem}", n + 1));
             match serde_json::from_str(line) {
                 Ok(Line::Record(record)) => {
                     check(&record, known, limits).map_err(|problem| wrong(&problem))?;
+                    if !named.insert((record.collection.clone(), record.id.clone())) {
+                        return Err(wrong(&"a record that an earlier line has"));
+                    }
                     records.push(record);
                 }
                 Ok(Line::Session(session)) if wall_ms(&session.started_at).is_some() => {

@@ -169,6 +169,10 @@ fn a_text_that_was_cut_off_or_is_another_is_refused_before_anything_is_written()
             &text.replace("\"keepsync_export\":1", "\"keepsync_export\":2"),
             "format 2",
         ),
+        (
+            &text.replace("\"q\"", "\"p\""),
+            "line 3: a record that an earlier line has",
+        ),
         (&text.replace("profile", "unknown"), "line 2: no collection"),
         (&text.replace("\"body\":{}", "\"body\":[]"), "line 2: "),
         (&text.replace("profile", "set_log"), "line 2: body.workout_id"),

@@ -24,6 +24,7 @@
 //! catches up with the clocks that are kept in memory (`elsewhere.rs`).
 
 mod access;
+mod around;
 mod clock;
 mod elsewhere;
 mod harden;
@@ -192,7 +193,7 @@ impl Db {
         };
         match open() {
             Err(Error::Damaged { .. }) => {
-                let saved = salvage::salvage(&path, |beside| Self::connect(beside, &options))?;
+                let saved = salvage::salvage(&path, &options.collections, |beside| Self::connect(beside, &options))?;
                 let mut db = open()?;
                 db.salvaged = Some(saved);
                 Ok(db)

@@ -86,9 +86,11 @@ impl Db {
         self.keep_reserve();
     }
 
-    /// Makes the reserve if it is not there. Without room for it, or a place, there is none.
+    /// Makes the reserve if it is not there, or only a part of it: the process died while it was written. Without
+    /// room for it, or a place, there is none.
     pub(super) fn keep_reserve(&self) {
-        let Some(reserve) = self.reserve().filter(|reserve| !reserve.exists()) else {
+        let is_whole = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|meta| meta.len() == RESERVE as u64);
+        let Some(reserve) = self.reserve().filter(|reserve| !is_whole(reserve)) else {
             return;
         };
         if write_reserve(&reserve).is_err() {
@@ -172,4 +174,85 @@ fn write_reserve(path: &Path) -> Result<()> {
         file.sync_all()
     };
     write().map_err(|error| harden::io_error(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{OpenOptions, collection::Collection, collection::Collections, conflict::Policy, error::Error};
+
+    const OLD: i64 = 40;
+
+    /// A device whose journal holds what a restored server would be given.
+    fn with_a_journal(folder: &Path) -> Db {
+        let collections = Collections::new([Collection::new("workout", Policy::Ask)]).unwrap();
+        let mut db = Db::open(OpenOptions::new(folder, "lifter@example.org", collections)).unwrap();
+        db.write(|write| {
+            for n in 0..OLD {
+                write.conn.execute(
+                    "INSERT INTO journal (op, collection, id, lane, kind, body, base_version, hlc, created_at, version,
+                     change, epoch, acked_at) VALUES (randomblob(16), 'workout', ?1, ?1, 'create', ?2, 0, 0, 0, 1, 1, 'e', 0)",
+                    params![n.to_string(), "x".repeat(60_000)],
+                )?;
+            }
+            Ok(())
+        })
+        .unwrap();
+        db
+    }
+
+    fn journal(db: &Db) -> i64 {
+        let count = db.conn.query_row("SELECT count(*) FROM journal", [], |row| row.get(0));
+        count.unwrap()
+    }
+
+    /// Finds no room so often, then some. Gives how often it was tried.
+    fn write_that_is_refused(db: &mut Db, times: usize) -> (usize, Result<()>) {
+        let mut tries = 0;
+        let done = db.write(|_| {
+            tries += 1;
+            if tries <= times {
+                Err(Error::StorageFull)
+            } else {
+                Ok(())
+            }
+        });
+        (tries, done.map(|_| ()))
+    }
+
+    #[test]
+    fn room_is_tidied_before_anything_is_pruned() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut db = with_a_journal(folder.path());
+        assert_eq!(write_that_is_refused(&mut db, 1), (2, Ok(())));
+        assert_eq!(journal(&db), OLD, "what is tidied was enough: nothing may be given up");
+
+        let (tries, done) = write_that_is_refused(&mut db, 2);
+        assert_eq!((tries, done), (3, Ok(())));
+        let left = journal(&db);
+        assert!(0 < left && left < OLD, "it was not: {left} of {OLD} are left");
+    }
+
+    #[test]
+    fn a_reserve_that_was_half_written_is_made_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let reserve = with_a_journal(folder.path()).reserve().unwrap();
+        for bytes in [0, 4_096, RESERVE - 1] {
+            std::fs::write(&reserve, vec![0; bytes]).unwrap();
+            drop(with_a_journal(folder.path()));
+            assert_eq!(
+                std::fs::metadata(&reserve).unwrap().len(),
+                RESERVE as u64,
+                "{bytes} bytes of it"
+            );
+        }
+    }
+
+    #[test]
+    fn a_write_that_finds_room_at_once_gives_nothing_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut db = with_a_journal(folder.path());
+        assert_eq!(write_that_is_refused(&mut db, 0), (1, Ok(())));
+        assert_eq!(journal(&db), OLD);
+    }
 }

@@ -1,9 +1,9 @@
 //! What happens to a damaged file.
 //!
-//! 1. A fresh file is made beside it, `<name>.salvage`. Unsent writes, key-value pairs and sessions
-//!    in progress are read from the damaged one, row by row around what cannot be read, and carried
-//!    over in one transaction. Each carried record starts without a base: the next pull, which starts
-//!    from the beginning, brings it.
+//! 1. A fresh file is made beside it, `<name>.salvage`. Unsent writes, key-value pairs, sessions in
+//!    progress and records that no pull brings are read from the damaged one, row by row around what
+//!    cannot be read, and carried over in one transaction. A record with an unsent write starts without
+//!    a base: the next pull, which starts from the beginning, brings it.
 //! 2. The damaged file, and then its log, are renamed to `<name>.damaged-<n>`. Nothing is deleted, and
 //!    nothing in them is changed.
 //! 3. The fresh file takes its place.
@@ -14,11 +14,20 @@
 //! Opening looks only at the first pages. Damage that shows later leaves a mark, `<name>.suspect`
 //! ([`suspect`]), and the next opening looks at every page.
 
-use super::{harden::io_error, migrate};
-use crate::error::{Error, Result};
+use super::{
+    around::{self, Rows, Table},
+    harden::io_error,
+    migrate,
+};
+use crate::{
+    collection::{Collection, Collections},
+    error::{Error, Result},
+};
 use rusqlite::{
-    Connection, ErrorCode, OpenFlags, Params, Statement, TransactionBehavior, config::DbConfig, params_from_iter,
-    types::Value,
+    Connection, ErrorCode, OpenFlags, Params, Row, Statement, TransactionBehavior,
+    config::DbConfig,
+    params_from_iter,
+    types::{Value, ValueRef},
 };
 use serde_json::value::RawValue;
 use std::{
@@ -35,7 +44,10 @@ pub struct Salvage {
     pub entries: usize,
     /// Key-value pairs carried over.
     pub pairs: usize,
-    /// Whether all unsent writes, pairs and sessions could be read.
+    /// Records carried over that no pull brings: those that stay on the device, and sent ones of collections that
+    /// are only pushed.
+    pub records: usize,
+    /// Whether all of these and all sessions could be read.
     pub whole: bool,
 }
 
@@ -92,13 +104,17 @@ pub(super) fn lost_its_file(path: &Path) -> bool {
 }
 
 /// Puts a fresh file in the place of a damaged one. `connect` opens a file, making it.
-pub(super) fn salvage(path: &Path, connect: impl FnOnce(&Path) -> Result<Connection>) -> Result<Salvage> {
+pub(super) fn salvage(
+    path: &Path,
+    collections: &Collections,
+    connect: impl FnOnce(&Path) -> Result<Connection>,
+) -> Result<Salvage> {
     let beside = with(path, ".salvage");
     for suffix in ["", "-wal", "-shm"] {
         remove(&with(&beside, suffix))?;
     }
     let mut fresh = connect(&beside)?;
-    let carried = carry_over(path, &mut fresh)?;
+    let carried = carry_over(path, collections, &mut fresh)?;
     // Closing moves the log into the file; what must not be left behind is moved now.
     fresh.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     drop(fresh);
@@ -159,70 +175,40 @@ fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Rows of one table, read by rowid so that a damaged page costs only its own rows.
-struct Rows {
-    rows: Vec<Vec<Value>>,
-    whole: bool,
-}
-
-/// How many unreadable rowids in a row are tried before the rest of a table is given up.
-const PATIENCE: i64 = 20_000;
-
-fn read_around_damage(conn: &Connection, table: &str, rowid: &str, columns: &str) -> Rows {
-    let mut found = Rows {
-        rows: Vec::new(),
-        whole: true,
-    };
-    let (mut from, mut misses) = (i64::MIN, 0);
-    // Not "greater than the last": that would begin on the last one's page, which may be the damaged one.
-    let sql = format!("SELECT {rowid}, {columns} FROM {table} WHERE {rowid} >= ?1 ORDER BY {rowid}");
-    while misses < PATIENCE {
-        let Ok(mut statement) = conn.prepare_cached(&sql) else {
-            break;
-        };
-        let width = statement.column_count();
-        let Ok(mut rows) = statement.query([from]) else {
-            break;
-        };
-        loop {
-            match rows.next() {
-                Ok(None) => return found,
-                Ok(Some(row)) => {
-                    let values = (0..width)
-                        .map(|column| row.get::<_, Value>(column))
-                        .collect::<rusqlite::Result<Vec<_>>>();
-                    match (row.get::<_, i64>(0), values) {
-                        // Rows that are not in order are not what was written, and would lead in circles.
-                        (Ok(at), Ok(mut values)) if at >= from => {
-                            values.remove(0);
-                            from = at.saturating_add(1);
-                            misses = 0;
-                            found.rows.push(values);
-                        }
-                        _ => found.whole = false,
-                    }
-                }
-                Err(_) => break,
-            }
-        }
-        found.whole = false;
-        misses += 1;
-        from = if from == i64::MIN { 0 } else { from.saturating_add(1) };
-    }
-    found.whole = false;
-    found
-}
-
 const ENTRY: &str = "op, replaces, collection, id, lane, kind, body, base_version, hlc, priority, maybe_sent, attempts, state, \
                      reason_code, reason_message, created_at, base_id, clocks";
 
-/// Carries unsent writes, pairs and sessions from the damaged file into a fresh one. A row that makes
-/// no sense stays behind: one would make the whole queue unreadable.
-fn carry_over(damaged: &Path, fresh: &mut Connection) -> Result<Salvage> {
+/// Of a record whose visible body is its base. `state` and `version` first: see [`read_records`].
+const RECORD: &str = "state, version, collection, id, parent_id, body, hlc, device_id, clocks, base_id, server_id, created_by, created_at, \
+                      updated_at, synced_at";
+
+/// Records without unsent writes that no pull brings. Where every collection is pulled, and the table cannot be read
+/// whole, nothing is missing.
+fn read_records(damaged: &Connection, collections: &Collections) -> Rows {
+    let table = Table {
+        name: "record",
+        rowid: "rid",
+        columns: RECORD,
+    };
+    let mut rows = around::read(damaged, table, |row| {
+        let (state, version): (i64, i64) = (row.get(1)?, row.get(2)?);
+        let collection: String = row.get(3)?;
+        let pulled = collections.get(&collection).map_or(true, Collection::pulls);
+        // Nobody else has one that was never confirmed, whoever its collection belongs to.
+        Ok(state == 0 && row.get_ref(6)? != ValueRef::Null && (version == 0 || !pulled))
+    });
+    rows.whole |= collections.iter().all(Collection::pulls);
+    rows
+}
+
+/// Carries unsent writes, pairs, sessions and records that no pull brings from the damaged file into a fresh one. A row
+/// that makes no sense stays behind: one would make the whole queue unreadable.
+fn carry_over(damaged: &Path, collections: &Collections, fresh: &mut Connection) -> Result<Salvage> {
     let mut salvage = Salvage {
         set_aside: PathBuf::new(),
         entries: 0,
         pairs: 0,
+        records: 0,
         whole: false,
     };
     if lost_its_file(damaged) {
@@ -244,10 +230,13 @@ fn carry_over(damaged: &Path, fresh: &mut Connection) -> Result<Salvage> {
     if migrate::has_code(&damaged) == Ok(true) {
         return Ok(salvage);
     }
-    let entries = read_around_damage(&damaged, "entry", "seq", ENTRY);
-    let pairs = read_around_damage(&damaged, "kv", "rowid", "key, value");
+    let all = |_: &Row<'_>| Ok(true);
+    let table = |name, rowid, columns| Table { name, rowid, columns };
+    let entries = around::read(&damaged, table("entry", "seq", ENTRY), all);
+    let pairs = around::read(&damaged, table("kv", "rowid", "key, value"), all);
+    let records = read_records(&damaged, collections);
     let sessions = read_sessions(&damaged);
-    salvage.whole = entries.whole && pairs.whole && sessions.is_some();
+    salvage.whole = entries.whole && pairs.whole && records.whole && sessions.is_some();
 
     let tx = fresh.transaction_with_behavior(TransactionBehavior::Immediate)?;
     {
@@ -269,6 +258,13 @@ fn carry_over(damaged: &Path, fresh: &mut Connection) -> Result<Salvage> {
          FROM entry WHERE seq IN (SELECT max(seq) FROM entry GROUP BY collection, id)",
     )?;
     {
+        let mut insert = tx.prepare(&format!(
+            "INSERT INTO record ({RECORD}, base) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 1
+             WHERE coalesce(length(?10), 16) = 16 AND iif(json_valid(?6), json_type(?6) = 'object', 0)"
+        ))?;
+        for values in &records.rows {
+            salvage.records += carry(&mut insert, params_from_iter(values))?;
+        }
         let mut insert = tx.prepare("INSERT INTO kv (key, value) VALUES (?1, ?2)")?;
         for values in &pairs.rows {
             salvage.pairs += carry(&mut insert, params_from_iter(values))?;
@@ -281,7 +277,9 @@ fn carry_over(damaged: &Path, fresh: &mut Connection) -> Result<Salvage> {
         }
     }
     tx.commit()?;
-    salvage.whole &= salvage.entries == entries.rows.len() && salvage.pairs == pairs.rows.len();
+    salvage.whole &= salvage.entries == entries.rows.len()
+        && salvage.pairs == pairs.rows.len()
+        && salvage.records == records.rows.len();
     Ok(salvage)
 }
 

@@ -6,6 +6,7 @@
 
 mod instant;
 mod numbers;
+mod shapes;
 mod units;
 
 use super::{
@@ -84,7 +85,7 @@ pub(super) fn merge(
         gone: Vec::new(),
     };
     for part in parts(policy, groups, &grouped) {
-        let (ours, theirs) = (part.cut(local.body), part.cut(remote.body));
+        let (mut ours, mut theirs) = (part.cut(local.body), part.cut(remote.body));
         let before = part.cut(base.body().unwrap_or(&empty));
         let rule = part.rule(&[&ours, &theirs]);
         if matches!(rule, Rule::ByVersion) {
@@ -102,9 +103,18 @@ pub(super) fn merge(
             merged.body.extend(from);
             continue;
         }
-        let known = base.body().filter(|_| !told).map(|_| part.units(&rule, &before));
+        let untold = base.body().filter(|_| !told).map(|_| &before);
+        let known = untold.map(|before| part.units(&rule, before));
+        let mut our_cells = part.cells(&rule, &ours, local.times);
+        let mut their_cells = part.cells(&rule, &theirs, remote.times);
+        shapes::settle(
+            &rule,
+            untold,
+            (&mut ours, &mut our_cells),
+            (&mut theirs, &mut their_cells),
+        );
         let sides = [(&ours, local.times), (&theirs, remote.times)];
-        let joined = join(&part, &rule, known.as_ref(), sides);
+        let joined = join(&rule, known.as_ref(), our_cells, their_cells);
         let mut fields = render(&rule, &sides, joined, &mut merged);
         let numbers = match &rule {
             Rule::Max(path) => Some(numbers::larger(numbers::at(&ours, path), numbers::at(&theirs, path))),
@@ -157,8 +167,12 @@ fn parts<'a>(
 /// For each unit of either side, there or removed: what stands, and since when.
 type Joined = BTreeMap<String, (Option<Unit>, Clock)>;
 
-fn join(part: &Part<'_>, rule: &Rule<'_>, base: Option<&Units>, sides: [(&Object, &Times); 2]) -> Joined {
-    let [mut ours, mut theirs] = sides.map(|(fields, times)| part.cells(rule, fields, times));
+fn join(
+    rule: &Rule<'_>,
+    base: Option<&Units>,
+    mut ours: BTreeMap<String, Cell>,
+    mut theirs: BTreeMap<String, Cell>,
+) -> Joined {
     let names: BTreeSet<String> = ours.keys().chain(theirs.keys()).cloned().collect();
     let mut joined = Joined::new();
     for name in names {

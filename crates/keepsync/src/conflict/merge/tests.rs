@@ -527,3 +527,98 @@ fn a_list_with_an_element_without_a_key_is_one_unit() {
         assert_eq!(value(&meet(&policy, &[], &base, a, b)), list(0, 9));
     }
 }
+
+#[test]
+fn a_list_that_goes_by_keys_on_one_side_only_is_settled_as_a_whole_by_its_latest_write() {
+    let policy = Policy::lww_per("day");
+    let base = Sent::new(json!({"days": [{"day": 2}, {"day": 1}]}), 1, "server");
+    let by_keys = json!({"days": [{"day": 2}, {"day": 1}, {"day": 3, "v": 1}]});
+    let without = json!({"days": [{"dya": 2}, {"day": 1}]});
+    for (keyed_at, other_at, expected) in [(9, 5, &by_keys), (5, 9, &without)] {
+        let here = base.edit(&policy, &[], Some(by_keys.clone()), keyed_at, "phone");
+        let there = base.edit(&policy, &[], Some(without.clone()), other_at, "tablet");
+        for (a, b) in [(&here, &there), (&there, &here)] {
+            let merged = meet(&policy, &[], &base, a, b);
+            assert_eq!(value(&merged), *expected, "in the order in which it was written");
+            for one in [&here, &there] {
+                assert_eq!(
+                    value(&meet(&policy, &[], &base, one, &merged)),
+                    *expected,
+                    "brought again"
+                );
+            }
+        }
+        // The elements keep their clocks: what was written to one of them meanwhile is not older than all of the list.
+        let third = base.edit(
+            &policy,
+            &[],
+            Some(json!({"days": [{"day": 2, "v": 7}, {"day": 1}]})),
+            7,
+            "watch",
+        );
+        if keyed_at > other_at {
+            let merged = meet(&policy, &[], &base, &third, &meet(&policy, &[], &base, &here, &there));
+            let all = json!({"days": [{"day": 1}, {"day": 2, "v": 7}, {"day": 3, "v": 1}]});
+            assert_eq!(value(&merged), all);
+        }
+    }
+}
+
+#[test]
+fn lists_of_any_shape_merge_the_same_from_both_sides_and_once_more_changes_nothing() {
+    let policy = Policy::lww_per("day");
+    for seed in 1..=2_000u64 {
+        let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let mut list = || {
+            let elements = (0..dice.roll(4)).map(|n| match dice.roll(5) {
+                0 => json!({"dya": n}),
+                1 => json!({"day": 1}),
+                _ => json!({"day": n, "v": dice.roll(3)}),
+            });
+            json!({"days": elements.collect::<Vec<_>>()})
+        };
+        let (bodies, base) = ([list(), list()], Sent::new(list(), 100, "server"));
+        let [one, other] = bodies;
+        let a = base.edit(&policy, &[], Some(one), 101 + dice.roll(5) as i64, "phone");
+        let b = base.edit(&policy, &[], Some(other), 101 + dice.roll(5) as i64, "tablet");
+        let merged = meet(&policy, &[], &base, &a, &b);
+        let told = format!("seed {seed}: {base:#?} {a:#?} {b:#?}");
+        assert_eq!(value(&merged), value(&meet(&policy, &[], &base, &b, &a)), "{told}");
+        for one in [&a, &b] {
+            assert_eq!(
+                value(&meet(&policy, &[], &base, one, &merged)),
+                value(&merged),
+                "{told}"
+            );
+        }
+    }
+}
+
+#[test]
+fn without_clocks_the_base_tells_which_list_was_changed() {
+    let policy = Policy::lww_per("day");
+    let base = object(json!({"days": [{"day": 1}]}));
+    let changed = object(json!({"days": [{"dya": 1}]}));
+    let side = |body, ms, device_id| Side {
+        body: Some(body),
+        hlc: Hlc::at(ms),
+        device_id,
+        clocks: None,
+    };
+    let none = Clocks::default();
+    let local = |body, ms| Side {
+        clocks: Some(&none),
+        ..side(body, ms, "phone")
+    };
+    // The later write changed something else.
+    let elsewhere = object(json!({"days": [{"day": 1}], "n": 1}));
+    for (here, there) in [
+        (local(&changed, 5), side(&elsewhere, 9, "api")),
+        (local(&elsewhere, 9), side(&changed, 5, "api")),
+    ] {
+        let Action::Merge(merge) = plan(&policy, &[], Base::Body(&base), here, there) else {
+            panic!("nothing was merged");
+        };
+        assert_eq!(Value::Object(merge.body), json!({"days": [{"dya": 1}], "n": 1}));
+    }
+}
