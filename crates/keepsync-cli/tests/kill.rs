@@ -62,6 +62,8 @@ fn collection_facts() -> Vec<Fact> {
         name: "set_log".to_owned(),
         parent: Some(("workout".to_owned(), "workout_id".to_owned())),
         merges: false,
+        sent: true,
+        pulled: true,
     }]
 }
 

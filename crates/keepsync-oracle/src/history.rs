@@ -57,6 +57,12 @@ pub enum Fact {
         /// another's.
         #[serde(default)]
         merges: bool,
+        /// Whether its records go to the server. Of one that stays on its device, what is shown there is kept.
+        #[serde(default = "yes")]
+        sent: bool,
+        /// Whether what other devices wrote to it comes here; where it does not, devices need not agree.
+        #[serde(default = "yes")]
+        pulled: bool,
     },
     /// A write was tried. Without [`Fact::Returned`] or [`Fact::Failed`] nobody knows what became of it.
     Tried {
@@ -111,10 +117,18 @@ pub enum Fact {
         /// What it stands in place of.
         dropped: Vec<String>,
     },
-    /// A version stood in a history that was wiped, or that may have been pruned because the disk was full.
+    /// A version stood in a history or a journal, and is gone from there because it was wiped, or pruned as the disk
+    /// was full. Told of each by itself; that a disk was full excuses nothing else.
     Pruned {
         /// The write.
         write: String,
+    },
+    /// The same of a deletion.
+    PrunedDeletion {
+        /// Whose.
+        user: String,
+        /// Of which record.
+        key: Key,
     },
     /// An account's file was wiped on a device, after the user was told what would be lost.
     Wiped {
@@ -133,6 +147,16 @@ pub enum Fact {
     },
     /// The server's data was restored from a backup, or began anew.
     Restored,
+    /// In the end: the version of the app that is installed on a device does not know this collection. It cannot show
+    /// what others write there.
+    Unregistered {
+        /// Whose.
+        user: String,
+        /// Where.
+        device: String,
+        /// Which.
+        collection: String,
+    },
     /// In the end: what a device shows of a record. Without a body it is not there.
     Shows {
         /// Whose.
@@ -206,6 +230,10 @@ pub enum Fact {
     /// The end was quiet: faults had stopped, and everybody had had the time to drain and to pull. Without it
     /// nothing is said about convergence and about what is unsent.
     Quiet,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A line of the server's log.
@@ -307,8 +335,14 @@ pub struct History {
     pub parents: BTreeMap<String, (String, String)>,
     /// Collections whose bodies are put together.
     pub merges: BTreeSet<String>,
+    /// Collections that stay on their device.
+    pub local: BTreeSet<String>,
+    /// Collections in which nothing of others comes.
+    pub apart: BTreeSet<String>,
     /// Whether the server lost what it had.
     pub restored: bool,
+    /// So many writes had been tried when it last did.
+    pub before_restore: usize,
     /// Whether the end was quiet.
     pub quiet: bool,
     last: BTreeMap<(String, String, Key), String>,
@@ -358,12 +392,24 @@ impl History {
     /// It names a write that there is not.
     pub fn add(&mut self, fact: Fact) -> Result<(), ReadError> {
         match &fact {
-            Fact::Collection { name, parent, merges } => {
+            Fact::Collection {
+                name,
+                parent,
+                merges,
+                sent,
+                pulled,
+            } => {
                 if let Some(parent) = parent {
                     self.parents.insert(name.clone(), parent.clone());
                 }
                 if *merges {
                     self.merges.insert(name.clone());
+                }
+                if !sent {
+                    self.local.insert(name.clone());
+                }
+                if !(*sent && *pulled) {
+                    self.apart.insert(name.clone());
                 }
             }
             Fact::Tried {
@@ -412,7 +458,10 @@ impl History {
                 let there = there.filter(|write| write.user == *user && write.device == *device);
                 there.for_each(|write| write.wiped = true);
             }
-            Fact::Restored => self.restored = true,
+            Fact::Restored => {
+                self.restored = true;
+                self.before_restore = self.writes.len();
+            }
             Fact::Quiet => self.quiet = true,
             _ => {}
         }

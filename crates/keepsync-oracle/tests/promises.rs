@@ -87,6 +87,8 @@ fn good() -> Vec<Fact> {
         name: "set_log".to_owned(),
         parent: Some(("workout".to_owned(), "workout_id".to_owned())),
         merges: false,
+        sent: true,
+        pulled: true,
     }];
     facts.extend(wrote("a1", "phone", "w1", &[]));
     facts.extend(wrote("a2", "phone", "s1", &[]));
@@ -238,6 +240,164 @@ fn a_deletion_that_returned_and_is_nowhere_is_lost() {
         });
     };
     assert_eq!(with(stands), []);
+}
+
+fn deleted(write: &str, device: &str, id: &str, saw: &[&str]) -> [Fact; 2] {
+    let mut deletion = tried(write, device, id, saw);
+    if let Fact::Tried { deletes, .. } = &mut deletion {
+        *deletes = true;
+    }
+    [deletion, returned(write)]
+}
+
+#[test]
+fn a_deletion_of_what_never_arrived_need_not_travel_and_one_of_what_arrived_must() {
+    let story = |arrived: bool| {
+        move |facts: &mut Vec<Fact>| {
+            facts.extend(wrote("a4", "phone", "w2", &[]));
+            facts.extend(deleted("a5", "phone", "w2", &["a4"]));
+            facts.extend(wrote("b4", "tablet", "w2", if arrived { &["a4"] } else { &[] }));
+            facts.extend(arrived.then(|| applied("a4", "w2", 1)));
+            facts.push(Fact::History {
+                user: "ann".to_owned(),
+                device: "phone".to_owned(),
+                key: key("w2"),
+                write: Some("a4".to_owned()),
+            });
+            facts.push(applied("b4", "w2", 1 + i64::from(arrived)));
+            facts.push(holds("b4", "w2", 1 + i64::from(arrived)));
+            facts.extend([shows("phone", "b4", "w2"), shows("tablet", "b4", "w2")]);
+        }
+    };
+    assert_eq!(with(story(false)), []);
+    assert_eq!(
+        with(story(true)),
+        [Promise::Kept],
+        "the other device did not know of the deletion"
+    );
+}
+
+#[test]
+fn a_deletion_may_be_undone_by_a_restore_after_it_and_by_a_full_disk_that_took_its_trace() {
+    let gone = |facts: &mut Vec<Fact>| facts.extend(deleted("a4", "phone", "w1", &["b1"]));
+    assert_eq!(with(gone), [Promise::Kept]);
+    let excuses = [
+        Fact::Restored,
+        Fact::PrunedDeletion {
+            user: "ann".to_owned(),
+            key: key("w1"),
+        },
+    ];
+    for excuse in excuses {
+        let after = |facts: &mut Vec<Fact>| {
+            gone(facts);
+            facts.push(excuse.clone());
+        };
+        assert_eq!(with(after), [], "{excuse:?}");
+    }
+    let before = |facts: &mut Vec<Fact>| {
+        facts.push(Fact::Restored);
+        gone(facts);
+    };
+    assert_eq!(
+        with(before),
+        [],
+        "what it deleted is older than the restore, and was given again"
+    );
+    let between = |facts: &mut Vec<Fact>| {
+        facts.insert(1, Fact::Restored);
+        gone(facts);
+    };
+    assert_eq!(
+        with(between),
+        [Promise::Kept],
+        "what is shown was written after the restore"
+    );
+}
+
+#[test]
+fn what_is_brought_back_after_a_deletion_begins_its_order_anew() {
+    let back = |deletes: bool| {
+        move |facts: &mut Vec<Fact>| {
+            without_end(facts);
+            for (op, write, deletes) in [("op-x", None, true), ("op-y", Some("a1"), false)] {
+                facts.push(Fact::Applied(Applied {
+                    user: "ann".to_owned(),
+                    key: key("w1"),
+                    op: op.to_owned(),
+                    write: write.map(str::to_owned),
+                    deletes,
+                    ..Applied::default()
+                }));
+            }
+            facts.retain(|fact| deletes || !matches!(fact, Fact::Applied(line) if line.op == "op-x"));
+            facts.push(Fact::History {
+                user: "ann".to_owned(),
+                device: "phone".to_owned(),
+                key: key("w1"),
+                write: Some("b1".to_owned()),
+            });
+        }
+    };
+    assert_eq!(with(back(true)), []);
+    assert_eq!(with(back(false)), [Promise::Once, Promise::InOrder]);
+}
+
+#[test]
+fn what_a_collection_or_an_app_does_not_take_in_is_not_missed_there() {
+    let stat = |id: &str| Key::new("stat", id);
+    let story = |pulled: bool| {
+        move |facts: &mut Vec<Fact>| {
+            facts.push(Fact::Collection {
+                name: "stat".to_owned(),
+                parent: None,
+                merges: false,
+                sent: true,
+                pulled,
+            });
+            facts.push(Fact::Holds {
+                user: "ann".to_owned(),
+                key: stat("t1"),
+                version: None,
+                write: None,
+                body: Some(json!({})),
+            });
+        }
+    };
+    assert_eq!(with(story(true)), [Promise::Converged]);
+    assert_eq!(with(story(false)), []);
+    let old = |devices: &'static [&str]| {
+        move |facts: &mut Vec<Fact>| {
+            story(true)(facts);
+            facts.extend(devices.iter().map(|device| Fact::Unregistered {
+                user: "ann".to_owned(),
+                device: (*device).to_owned(),
+                collection: "stat".to_owned(),
+            }));
+        }
+    };
+    assert_eq!(with(old(&["phone"])), [Promise::Converged], "the tablet's app knows it");
+    assert_eq!(with(old(&["phone", "tablet"])), []);
+    let local = |shown: bool| {
+        move |facts: &mut Vec<Fact>| {
+            facts.push(Fact::Collection {
+                name: "stat".to_owned(),
+                parent: None,
+                merges: false,
+                sent: false,
+                pulled: false,
+            });
+            let mut try_it = tried("a4", "phone", "t1", &[]);
+            let mut show = shows("phone", "a4", "t1");
+            if let (Fact::Tried { key, .. }, Fact::Shows { key: shown, .. }) = (&mut try_it, &mut show) {
+                (*key, *shown) = (stat("t1"), stat("t1"));
+            }
+            facts.extend([try_it, returned("a4")]);
+            facts.extend(shown.then_some(show));
+        }
+    };
+    assert_eq!(with(local(true)), [], "what stays on its device is kept there");
+    assert_eq!(with(local(false)), [Promise::Kept]);
 }
 
 #[test]

@@ -210,6 +210,26 @@ impl Server {
         Ok(Ok(here))
     }
 
+    /// The page this user would get just now.
+    pub fn page(&self, user: &str, request: &PullRequest, now_ms: i64) -> Result<Option<PullResponse>, Violation> {
+        Ok(match self.checks.pull(user, request.clone()) {
+            Ok(pull) => Some(self.ledger.pull(user, &pull, now_ms)?),
+            Err(_) => None,
+        })
+    }
+
+    /// How long it remembers; `None`: for ever.
+    pub fn remembers_ms(&self) -> Option<u64> {
+        let longest = self.retention.as_ref()?.tombstones;
+        u64::try_from(longest.as_millis()).ok()
+    }
+
+    /// Now what is old is forgotten, although nobody asked for anything.
+    pub fn forget(&mut self, now_ms: i64) -> Result<(), Violation> {
+        self.purge_at = now_ms;
+        self.purge(now_ms)
+    }
+
     /// A user signs in: the first token of a family.
     pub fn sign_in(&mut self, user: &str, now_ms: i64) -> Result<TokenHash, Violation> {
         let token = self.token();

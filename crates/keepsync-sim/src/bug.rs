@@ -42,7 +42,7 @@ const OWN: [(Bug, &str); 8] = [
     (Bug::RefreshesTwice, "refreshes-twice"),
 ];
 
-const CORE: [(Core, &str); 26] = [
+const CORE: [(Core, &str); 25] = [
     (Core::TwoTransactions, "two-transactions"),
     (Core::NormalInsteadOfFull, "normal-instead-of-full"),
     (Core::CursorBeforeRows, "cursor-before-rows"),
@@ -67,7 +67,6 @@ const CORE: [(Core, &str); 26] = [
     (Core::LossNotKept, "loss-not-kept"),
     (Core::LostStays, "lost-stays"),
     (Core::StaleVersionWins, "stale-version-wins"),
-    (Core::SettleByPlace, "settle-by-place"),
     (Core::ParkedHoldsNobody, "parked-holds-nobody"),
 ];
 
@@ -82,15 +81,6 @@ const SERVER: [(Server, &str); 10] = [
     (Server::NoEpoch, "server-no-epoch"),
     (Server::PurgeForgetsItself, "server-purge-forgets-itself"),
     (Server::PurgeForgetsCurrent, "server-purge-forgets-current"),
-];
-
-/// Those that no story has shown so far, or only by accident: what they break is rare in stories, or is made good
-/// by something else. They can be planted one by one.
-pub const UNSEEN: [&str; 4] = [
-    "stale-version-wins",
-    "settle-by-place",
-    "server-purge-forgets-itself",
-    "server-purge-forgets-current",
 ];
 
 /// All that this build can plant, with the names the command line knows them by.

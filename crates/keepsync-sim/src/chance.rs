@@ -39,6 +39,10 @@ pub(crate) enum Area {
     Network,
     /// What the users settle at the end.
     End,
+    /// Which pulls a copy answers that is behind.
+    Copy,
+    /// Who goes off for long, and when.
+    Sleep,
 }
 
 /// The streams.

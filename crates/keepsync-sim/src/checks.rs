@@ -9,6 +9,8 @@
 //! | D5 honest failure | a write that failed, or died, is there or is not: the oracle allows both, and nothing else | `Hands::tell` |
 //! | a step that fails without a fault of the disk | "never stuck" | `World::step` |
 //! | S1 once | no marker is applied twice | `Oracle::read_applied` |
+//! | S1 the same answer | an operation that made its record's current version is answered as at first, however late it comes again | `World::push` |
+//! | never back | a page that is older than what the answer to a push told takes nothing back | `World::step` |
 //! | S2 misuse | no operation id comes with two contents | `World::push` |
 //! | S3 in order | the markers of a device arrive in their order in each record; no child before its parent, no end of a session before its children | `Oracle::read_applied`, `World::check_children` |
 //! | S7 edits in flight | the body of what may have been sent does not change | `Oracle::check_entry` |
@@ -38,6 +40,7 @@
 //! | C1, C2 nothing silently overwritten | what was overwritten by one who had not seen it is in a history | [`Oracle::check_overwritten`](crate::oracle::Oracle::check_overwritten) |
 //! | merges | sums, largest numbers, latest instants, units | `merges.rs` |
 //! | outcomes | every write that somebody asked about has ended, and how it did is told | `World::check_told` |
+//! | all of that again | another oracle judges the story from what was told, and agrees | `witness.rs`, crate `keepsync-oracle` |
 //! | L4 determinism | the same seed is the same trace, on any number of threads | `tests/stories.rs` |
 //!
 //! # Not here

@@ -57,6 +57,8 @@ pub struct Device {
     pub disk: Disk,
     /// Whether no file on it can grow.
     pub full: bool,
+    /// Whether it is off, and nobody turns it on.
+    pub asleep: bool,
     folder: PathBuf,
     settings: Settings,
     capabilities: Capabilities,
@@ -143,6 +145,7 @@ impl Device {
             app: None,
             disk: Disk::at(&folder)?,
             full: false,
+            asleep: false,
             folder,
             settings,
             capabilities: Capabilities {

@@ -37,6 +37,11 @@ pub struct Faults {
     pub resolver_fails: f64,
     /// Per question to the app's resolver: it takes too long.
     pub resolver_slow: f64,
+    /// Per push: the next pull is answered by a copy of the server's data that is behind: it has all up to the
+    /// cursors it is asked with, and not yet what was pushed.
+    pub old_page: f64,
+    /// One device is off for longer than the server remembers tombstones and answers.
+    pub sleep: Option<Sleep>,
     /// Some results are missing from the answer.
     pub partial: f64,
     /// Results come in another order.
@@ -87,11 +92,21 @@ pub struct Faults {
     pub wipe_every_ms: f64,
 }
 
+/// How a device is when it goes off for long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sleep {
+    /// Everything that it sent was answered: what it comes back to may have been deleted, and that forgotten.
+    Answered,
+    /// What it sent last was not answered. It has an account of its own, so that no version came between: of
+    /// another one, a server that forgot an answer can say no more than that the base is not current.
+    Unanswered,
+}
+
 /// Takes a kind of fault out of a mixture.
 pub(crate) type Off = fn(&mut Faults);
 
 /// The kinds of faults by the names the command line knows them by.
-pub const KINDS: [(&str, Off); 38] = [
+pub const KINDS: [(&str, Off); 40] = [
     ("lose-request", |f| f.lose_request = 0.0),
     ("lose-answer", |f| f.lose_answer = 0.0),
     ("late-request", |f| f.late_request = 0.0),
@@ -130,6 +145,8 @@ pub const KINDS: [(&str, Off); 38] = [
     ("wipe", |f| f.wipe_every_ms = 0.0),
     ("resolver-fails", |f| f.resolver_fails = 0.0),
     ("resolver-slow", |f| f.resolver_slow = 0.0),
+    ("old-page", |f| f.old_page = 0.0),
+    ("sleep", |f| f.sleep = None),
 ];
 
 const HOUR: f64 = 3_600_000.0;
@@ -206,5 +223,19 @@ impl Faults {
         faults.disk_full_every_ms = every(0.2, 1.0 * HOUR, 10.0 * HOUR);
         faults.half_open = if rng.chance(0.5) { 1.0 } else { 0.0 };
         faults
+    }
+
+    /// What came later, of dice of its own, so that stories without it are what they were.
+    pub fn draw_more(&mut self, rng: &mut Rng) {
+        let (is_old, old) = (rng.chance(0.25), rng.unit());
+        self.old_page = if is_old { 0.1 + 0.5 * old } else { 0.0 };
+        let sleeps = rng.below(8);
+        // Nobody is somebody else meanwhile, and the server is not restored to before what it has forgotten.
+        let alone = self.switch_every_ms == 0.0 && self.restore_every_ms == 0.0;
+        self.sleep = match sleeps {
+            0 | 1 if alone => Some(Sleep::Answered),
+            2 | 3 if alone => Some(Sleep::Unanswered),
+            _ => None,
+        };
     }
 }

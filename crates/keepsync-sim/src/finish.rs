@@ -38,13 +38,34 @@ impl World {
         for account in (0..self.accounts()).rev() {
             self.heal(account)?;
             self.run_until(self.clock.now() + PATIENCE)?;
-            self.each(Self::check_rest)?;
-            self.tidy()?;
+            if !self.plot.oracle_only {
+                self.each(Self::check_rest)?;
+            }
+            let tidied = self.tidy();
+            if !self.plot.oracle_only {
+                tidied?;
+            }
             self.settle_down()?;
-            self.check_converged(account)?;
-            self.check_quiet()?;
-            self.check_histories(account)?;
-            self.each(|world, at| world.check_told(at))?;
+            if !self.plot.oracle_only {
+                self.check_converged(account)?;
+                self.check_quiet()?;
+                self.check_histories(account)?;
+                self.each(|world, at| world.check_told(at))?;
+            }
+            self.write_down(account)?;
+        }
+        Ok(())
+    }
+
+    /// For the second oracle: how it ended for an account.
+    fn write_down(&mut self, account: usize) -> Result<(), Violation> {
+        for device in &self.devices {
+            if let Some(app) = &device.app {
+                self.oracle.witness.device(device, app)?;
+            }
+        }
+        if let Some(there) = self.server.account(ACCOUNTS[account]) {
+            self.oracle.witness.server(ACCOUNTS[account], there);
         }
         Ok(())
     }
@@ -53,7 +74,7 @@ impl World {
         (0..self.devices.len()).try_for_each(|at| check(self, at))
     }
 
-    fn heal(&mut self, account: usize) -> Result<(), Violation> {
+    pub(crate) fn heal(&mut self, account: usize) -> Result<(), Violation> {
         self.healed = true;
         self.faults = Faults::default();
         self.mood = Mood::Good;
@@ -63,6 +84,9 @@ impl World {
             format_args!("all faults stop; {} is signed in", ACCOUNTS[account]),
         );
         self.each(|world, at| {
+            if world.devices[at].asleep {
+                return Ok(());
+            }
             world.note_prunable(at)?;
             let stays_old = world.chance.of(Area::End, at).chance(0.3);
             let device = &mut world.devices[at];

@@ -4,6 +4,7 @@ use crate::{
     app,
     bug::{Bug, Planted},
     chance::{Act, Area, Series},
+    copies::Copies,
     device::{ACCOUNTS, App, Broken, Image},
     net::Mood,
     oracle::Violation,
@@ -173,8 +174,9 @@ impl World {
             return Ok(());
         };
         self.oracle.server_restored();
+        self.copies = Copies::default();
         self.keychains.server_restored();
-        for (user, account) in self.server.users() {
+        for (user, account) in self.server.users().filter(|_| !self.plot.oracle_only) {
             self.oracle.read_server(user, account)?;
         }
         self.stats.restores += 1;
@@ -277,7 +279,7 @@ impl World {
 
     /// Starts the app, as a user does who takes the phone out.
     pub(crate) fn open(&mut self, at: usize) -> Result<(), Violation> {
-        if self.devices[at].app.is_some() {
+        if self.devices[at].app.is_some() || self.devices[at].asleep {
             return Ok(());
         }
         let risky = self.stats.crashes > 0 && self.chance.of(Area::Steps, at).chance(self.faults.crash_at_open);
@@ -377,6 +379,7 @@ impl World {
     fn disk_full(&mut self, at: usize, full: bool) -> Result<(), Violation> {
         self.note_prunable(at)?;
         let delay = self.chance.of(Area::Disk, at).between(60_000, 3 * HOUR);
+        self.oracle.witness.look_away(at);
         let device = &mut self.devices[at];
         device.full = full;
         device.disk.heal();

@@ -1,6 +1,6 @@
 //! Looks into a device's file behind the core's back, with its own connection and its own SQL.
 
-use rusqlite::{Connection, OpenFlags, Result};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Result};
 use std::path::Path;
 use uuid::Uuid;
 
@@ -151,6 +151,14 @@ impl Inspector {
         )?;
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         rows.collect()
+    }
+
+    /// The version of a record's base.
+    pub fn version(&self, collection: &str, id: &str) -> Result<Option<i64>> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT version FROM record WHERE collection = ?1 AND id = ?2")?;
+        statement.query_row([collection, id], |row| row.get(0)).optional()
     }
 
     /// All attempts of all entries.

@@ -13,8 +13,8 @@
 //! simulated is the runner around them (clock, disk, network, process) and the people. [`server`] is the wire's
 //! contract in the fewest words, which the server's every answer is compared with.
 //!
-//! [`oracle`] keeps its own notes of what the app was told. [`bug`] plants bugs, each of which must
-//! be caught.
+//! [`oracle`] keeps its own notes of what the app was told. At the end `keepsync-oracle`, which shares no code with it
+//! or with the core, judges the same story (`witness`). [`bug`] plants bugs, each of which must be caught.
 
 mod app;
 pub mod backend;
@@ -22,6 +22,7 @@ pub mod bug;
 pub mod chance;
 pub mod checks;
 pub mod clock;
+mod copies;
 mod deeds;
 pub mod device;
 pub mod faults;
@@ -38,9 +39,11 @@ pub mod plot;
 mod runner;
 pub mod server;
 pub mod shrink;
+mod sleep;
 pub mod story;
 pub mod trace;
 mod user;
+mod witness;
 mod world;
 
 pub use bug::Bug;

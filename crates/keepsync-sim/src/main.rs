@@ -7,7 +7,7 @@ use keepsync_sim::{
     many::{cores, many, spread},
     partition, run, shrink,
 };
-use std::{process::ExitCode, time::Instant};
+use std::{collections::BTreeSet, process::ExitCode, time::Instant};
 
 const USAGE: &str = "\
 Usage: keepsync-sim [--seeds N] [--from N] [--jobs N] [CHOICE ...]
@@ -21,16 +21,19 @@ Usage: keepsync-sim [--seeds N] [--from N] [--jobs N] [CHOICE ...]
   --jobs N     on so many threads (default: as many as the machine has cores); the result is the same
   --seed N     runs one story
   --trace      prints it line by line
+  --history F  writes what the second oracle was told into a file, for `keepsync-oracle check`
   --shrink     shortens it, as long as it breaks the same promise (the first that fails of many is
                shortened by itself)
   --keep-going names every seed that broke a promise instead of stopping at the first
-  --bugs       plants each bug in turn and tells which seed catches it, and which promise it broke
+  --bugs       plants each bug in turn and tells which seed catches it, and which promise it broke; the
+               same seed must hold every promise without it
   partition    5 to 10 devices, 10 to 40 writes a second, cuts of up to 10 s in, out and both: how long
                after the last one is healed every queue is empty
   --swallow    what is sent into a cut is gone, instead of being sent again by TCP
 
 CHOICE: what the story is to be
   --bug NAME       with this bug planted
+  --oracle-only    only the second oracle (keepsync-oracle) judges, by the history; with --bugs too
   --no-restores    the server is never restored from a backup or reset
   --without A,B    without these kinds of faults
   --devices N      at most so many devices
@@ -45,6 +48,7 @@ struct Arguments {
     jobs: Option<usize>,
     trace: bool,
     shrink: bool,
+    history: Option<String>,
     plot: Plot,
     bugs: bool,
     keep_going: bool,
@@ -61,7 +65,7 @@ fn main() -> ExitCode {
         }
     };
     let good = match (arguments.bugs, arguments.partition, arguments.seed) {
-        (true, ..) => bugs(arguments.seeds.unwrap_or(500), arguments.jobs()),
+        (true, ..) => bugs(&arguments),
         (_, true, _) => matrix(&arguments),
         (_, _, Some(seed)) => one(seed, &arguments),
         (_, _, None) => run_many(&arguments),
@@ -99,6 +103,8 @@ fn parse() -> Result<Arguments, String> {
             "--trace" => arguments.trace = true,
             "--shrink" => arguments.shrink = true,
             "--bugs" => arguments.bugs = true,
+            "--oracle-only" => arguments.plot.oracle_only = true,
+            "--history" => arguments.history = Some(value()?),
             "--no-restores" => arguments.plot.restores = false,
             "--keep-going" => arguments.keep_going = true,
             "--devices" => arguments.plot.devices = count(value()?)?,
@@ -171,6 +177,9 @@ fn run_many(arguments: &Arguments) -> Good {
 
 fn one(seed: u64, arguments: &Arguments) -> Good {
     let outcome = run(seed, arguments.plot.clone(), arguments.trace)?;
+    if let Some(file) = &arguments.history {
+        std::fs::write(file, outcome.history.as_deref().unwrap_or_default())?;
+    }
     match &outcome.violation {
         Some(_) if arguments.shrink => shorten(seed, &arguments.plot)?,
         Some(violation) if arguments.trace => println!("\nbroken: {}: {}", violation.promise, violation.what),
@@ -248,31 +257,43 @@ fn matrix(arguments: &Arguments) -> Good {
     Ok(good)
 }
 
-fn bugs(most: u64, jobs: usize) -> Good {
+fn bugs(arguments: &Arguments) -> Good {
+    let (most, jobs) = (arguments.seeds.unwrap_or(500), arguments.jobs());
     let mut all = true;
+    let mut clean: BTreeSet<u64> = BTreeSet::new();
     for (planted, name) in bug::all() {
-        if bug::UNSEEN.contains(&name) {
-            println!("{name:24} not tried: no story shows it so far");
-            continue;
-        }
         let start = Instant::now();
         let plot = Plot {
             bug: Some(planted),
-            ..Plot::default()
+            ..arguments.plot.clone()
         };
         let total = many(0..most, jobs, &plot, false)?;
-        let seconds = start.elapsed().as_secs_f64();
-        match total.broken.first() {
-            Some(outcome) => println!(
-                "{name:24} seed {:4}, {seconds:5.1} s: {}",
-                outcome.seed,
-                outcome.violation.as_ref().map_or("", |violation| violation.promise)
-            ),
-            None => {
-                all = false;
-                println!("{name:24} NOT CAUGHT in {most} seeds, {seconds:5.1} s");
+        let Some(outcome) = total.broken.first() else {
+            all = false;
+            println!(
+                "{name:24} NOT CAUGHT in {most} seeds, {:5.1} s",
+                start.elapsed().as_secs_f64()
+            );
+            continue;
+        };
+        let seed = outcome.seed;
+        // A story that breaks a promise without the bug shows nothing of it.
+        if !clean.contains(&seed) {
+            match run(seed, Plot::default(), false)?.violation {
+                None => drop(clean.insert(seed)),
+                Some(_) => all = false,
             }
         }
+        println!(
+            "{name:24} seed {seed:4}, {:5.1} s: {}{}",
+            start.elapsed().as_secs_f64(),
+            outcome.violation.as_ref().map_or("", |violation| violation.promise),
+            if clean.contains(&seed) {
+                ""
+            } else {
+                "; BROKEN WITHOUT IT TOO"
+            }
+        );
     }
     Ok(all)
 }

@@ -3,7 +3,9 @@
 
 use crate::{
     bug::Bug,
+    chance::Area,
     device::App,
+    faults::Sleep,
     oracle::{Violation, broken},
     server::Applied,
     world::{Happening, World},
@@ -14,7 +16,9 @@ use keepsync::{
     remote::{Accepted, Fault, Outcome, PushAnswer, TokenFault, wire},
 };
 use keepsync_server::{check::Unfit, storage::TokenHash};
-use keepsync_wire::{Branch, Operation, PullRequest, SyncRequest, SyncResponse, SyncResult, SyncStatus, code};
+use keepsync_wire::{
+    Branch, Operation, PullRequest, PullResponse, SyncRequest, SyncResponse, SyncResult, SyncStatus, code,
+};
 use uuid::Uuid;
 
 /// How long the real runner waits for the head of an answer: to connect in, and for the first bytes.
@@ -355,7 +359,11 @@ impl World {
             let after_ms = self.rng.chance(0.7).then(|| self.rng.between(1_000, 600_000));
             envelope.wire.failed(Fault::Throttled { after_ms })
         } else {
+            self.look_ahead(&envelope)?;
             let answer = self.work(&envelope)?;
+            if self.dozes(&envelope)? {
+                return self.drop_off(at);
+            }
             if fails {
                 self.stats.faults += 1;
                 envelope.wire.failed(Fault::Server { status: 500 })
@@ -403,7 +411,7 @@ impl World {
             Wire::Probe => Answer::Probed(Ok(())),
             Wire::Refresh(token) => Answer::Refreshed(self.refresh(envelope, token)?),
             Wire::Resolve(_) => envelope.wire.failed(Fault::Offline),
-            Wire::Pull(request) => match self.server.pull(envelope.user, request, self.clock.true_wall_ms())? {
+            Wire::Pull(request) => match self.pull(envelope, request)? {
                 Ok(mut response) => {
                     if self.bug == Some(Bug::IgnoresBranch) {
                         response.branch = request.epoch.clone().map(|parent| Branch {
@@ -475,10 +483,12 @@ impl World {
             .server
             .account(envelope.user)
             .map_or(0, |account| account.log().len());
+        let current = self.is_current(envelope.user, &request);
         let mut response = match self.server.push(envelope.user, &request, most, now)? {
             Ok(response) => response,
             Err(why) => return Ok(Err(refused(why))),
         };
+        answers_again(&current, &response)?;
         self.trace.line(
             self.clock.now(),
             format_args!(
@@ -510,9 +520,69 @@ impl World {
         Ok(Ok(wire::push_answer(response)))
     }
 
+    /// The operations of a request that made the version their record has, with that version.
+    fn is_current(&self, user: &str, request: &SyncRequest) -> Vec<(Uuid, i64)> {
+        let Some(account) = self.server.account(user).filter(|_| !self.plot.oracle_only) else {
+            return Vec::new();
+        };
+        let sent = request.items.iter().filter(|item| account.has_applied(item.op_id));
+        let current = sent.filter_map(|item| {
+            let key = (item.entity_type.clone(), item.entity_id.clone());
+            let stored = account.record(&key)?;
+            (stored.version.op_id == Some(item.op_id)).then_some((item.op_id, stored.version.version))
+        });
+        current.collect()
+    }
+
+    /// Before a push is applied, a copy of the server's data is made, for the next pull.
+    fn look_ahead(&mut self, envelope: &Envelope) -> Result<(), Violation> {
+        let (at, user) = (envelope.device, envelope.user);
+        let is_push = matches!(envelope.wire, Wire::Push(_)) && self.faults.old_page > 0.0;
+        if is_push
+            && self.chance.of(Area::Copy, at).chance(self.faults.old_page)
+            && let Some(next) = self.copies.next(at, user)
+            && let Some(page) = self.server.page(user, next, self.clock.true_wall_ms())?
+        {
+            self.copies.keep(at, user, page);
+        }
+        Ok(())
+    }
+
+    fn pull(&mut self, envelope: &Envelope, request: &PullRequest) -> Result<Result<PullResponse, Unfit>, Violation> {
+        let (at, user, now) = (envelope.device, envelope.user, self.clock.true_wall_ms());
+        if self.faults.old_page == 0.0 {
+            return self.server.pull(user, request, now);
+        }
+        if let Some(mut page) = self.copies.take(at, user, request) {
+            self.stats.faults += 1;
+            self.trace
+                .line(self.clock.now(), format_args!("server: a copy that is behind answers"));
+            page.server_time = now;
+            self.copies.pulled(at, user, request, &page);
+            return Ok(Ok(page));
+        }
+        let answer = self.server.pull(user, request, now)?;
+        if let Ok(page) = &answer {
+            self.copies.pulled(at, user, request, page);
+        }
+        Ok(answer)
+    }
+
+    /// Whether a device goes off just now for long, and is not told what became of what it sent.
+    fn dozes(&self, envelope: &Envelope) -> Result<bool, Violation> {
+        let asks = |app: &App| app.open_request.is_some_and(|(open, _)| open == envelope.request);
+        let device = &self.devices[envelope.device];
+        let waits = device.life == envelope.life && device.app.as_ref().is_some_and(asks);
+        let drowsy =
+            waits && matches!(envelope.wire, Wire::Push(_)) && self.is_drowsy(envelope.device, Sleep::Unanswered);
+        // Of a deletion that arrived nothing may be left at all, and the creation before it would be applied again.
+        let deletes = |app: &App| Ok::<_, Violation>(app.inspect.entries()?.iter().any(|entry| entry.kind == "delete"));
+        Ok(drowsy && !device.app.as_ref().map_or(Ok(false), deletes)?)
+    }
+
     /// What has just been applied keeps the promises that can be seen from here.
     fn look_at_server(&mut self, user: &'static str, known: usize) -> Result<(), Violation> {
-        let Some(account) = self.server.account(user) else {
+        let Some(account) = self.server.account(user).filter(|_| !self.plot.oracle_only) else {
             return Ok(());
         };
         self.oracle.read_server(user, account)?;
@@ -551,6 +621,21 @@ impl World {
             None => Ok(()),
         }
     }
+}
+
+/// An operation that comes again is answered as at first; one that made its record's version always, however long
+/// ago that was.
+fn answers_again(current: &[(Uuid, i64)], response: &SyncResponse) -> Result<(), Violation> {
+    for (op, version) in current {
+        let result = response.results.iter().find(|result| result.op_id == *op);
+        if result.is_some_and(|result| result.status != SyncStatus::Success || result.server_version != *version) {
+            return broken(
+                "once",
+                format!("{op} made version {version}, which is current; when it came again the answer was {result:?}"),
+            );
+        }
+    }
+    Ok(())
 }
 
 /// What the device's remote makes of the server's answer.

@@ -12,6 +12,7 @@ use crate::{
     inspect::{EntryRow, Inspector, RecordRow},
     merges::Merges,
     server::{Applied, Key},
+    witness::Witness,
 };
 
 pub use crate::merges::Sum;
@@ -130,6 +131,8 @@ pub struct Oracle {
     /// The same for records of which something stood there.
     gone_traces: HashSet<Place>,
     pub(crate) merges: Merges,
+    /// The same story, written down for the second oracle.
+    pub(crate) witness: Witness,
 }
 
 /// Whether bodies are merged from two there, so that a marker can travel with another write.
@@ -164,6 +167,7 @@ impl Oracle {
 
     /// The app was told of a write. Its marker is the one in its body, or a fresh one for a delete.
     pub fn wrote(&mut self, user: &str, device: usize, note: Note, fate: Fate) {
+        self.witness.wrote(user, device, &note, fate);
         let place = (user.to_owned(), device, note.key.clone());
         // People know what they wrote themselves, also after they deleted it.
         let mut saw = note.saw;
@@ -200,6 +204,7 @@ impl Oracle {
 
     /// The user decided for a version although the other was shown.
     pub fn saw_too(&mut self, marker: &str, other: &str) {
+        self.witness.settled(marker, other);
         if let Some(write) = self.writes.get_mut(marker) {
             write.saw.push(other.to_owned());
         }
@@ -229,6 +234,11 @@ impl Oracle {
 
     /// The disk is full: what is in the history and the journal may go before a write is refused.
     pub fn may_be_pruned(&mut self, user: &str, device: usize, file: &Inspector) -> Result<(), Violation> {
+        self.witness.look(user, device, file)?;
+        self.note_gone(user, device, file)
+    }
+
+    fn note_gone(&mut self, user: &str, device: usize, file: &Inspector) -> Result<(), Violation> {
         let history = file.history()?.into_iter().map(|row| (row, true));
         let others = file.other_bodies()?.into_iter().map(|row| (row, false));
         for ((collection, id, body), in_history) in history.chain(others) {
@@ -243,7 +253,8 @@ impl Oracle {
 
     /// A user wiped his account on a device, and agreed to lose what had not arrived.
     pub fn wiped(&mut self, user: &str, device: usize, file: &Inspector) -> Result<(), Violation> {
-        self.may_be_pruned(user, device, file)?;
+        self.note_gone(user, device, file)?;
+        self.witness.wiped(user, device, file)?;
         self.latest.retain(|(owner, at, _), _| owner != user || *at != device);
         for entry in file.entries()? {
             self.thrown(user, (entry.collection, entry.id));
@@ -254,6 +265,7 @@ impl Oracle {
     /// The server's data began another life: what it shows is read again from the start.
     pub fn server_restored(&mut self) {
         self.servers.clear();
+        self.witness.restored();
         self.restores += 1;
     }
 

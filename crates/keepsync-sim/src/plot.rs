@@ -14,6 +14,8 @@ pub struct Plot {
     pub bug: Option<Bug>,
     /// Whether the server may be restored from a backup, or reset.
     pub restores: bool,
+    /// Only the second oracle judges: the simulator's own checks say nothing.
+    pub oracle_only: bool,
     /// Kinds of faults that do not happen, by their names in [`KINDS`].
     pub without: BTreeSet<&'static str>,
     /// At most this many devices.
@@ -29,6 +31,7 @@ impl Default for Plot {
         Self {
             bug: None,
             restores: true,
+            oracle_only: false,
             without: BTreeSet::new(),
             devices: usize::MAX,
             end: u64::MAX,
@@ -72,6 +75,9 @@ impl Plot {
         }
         if !self.restores {
             add("--no-restores", String::new());
+        }
+        if self.oracle_only {
+            add("--oracle-only", String::new());
         }
         if self.devices != usize::MAX {
             add("--devices", self.devices.to_string());

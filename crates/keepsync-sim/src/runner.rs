@@ -6,12 +6,13 @@
 use crate::{
     bug::{Bug, Planted},
     chance::{Area, Series},
+    device::App,
     oracle::{Violation, broken},
     world::{Happening, World},
 };
 use keepsync::{
     drain::{Answer, Event, Instruction, Report, Step, StepDone, carry_out},
-    remote::{Fault, TokenFault},
+    remote::{Fault, PullPage, TokenFault},
 };
 use keepsync_disk::Fault as DiskFault;
 use std::collections::VecDeque;
@@ -124,8 +125,8 @@ impl World {
     /// Liveness, at every step: a drain that is busy waits for something that will come. (A request that is
     /// open is given up at its deadline, so no pass stands still for longer than that and a tick.)
     fn check_awake(&self, at: usize) -> Result<(), Violation> {
-        let asleep = |app: &crate::device::App| app.drain.is_busy() && app.open_request.is_none();
-        if self.devices[at].app.as_ref().is_some_and(asleep) {
+        let asleep = |app: &App| app.drain.is_busy() && app.open_request.is_none();
+        if !self.plot.oracle_only && self.devices[at].app.as_ref().is_some_and(asleep) {
             return broken(
                 "never stuck",
                 format!("device {at}: its drain is busy, and nothing that it waits for is under way"),
@@ -189,6 +190,14 @@ impl World {
         let device = &mut self.devices[at];
         let Some(app) = &mut device.app else { return Ok(()) };
         let postpones = matches!(step, Step::Postpone(_));
+        let newer = match &step {
+            Step::ApplyPage(page)
+                if self.faults.old_page > 0.0 && self.oracle.restores == 0 && !self.plot.oracle_only =>
+            {
+                newer_here(app, page)?
+            }
+            _ => Vec::new(),
+        };
         let (done, _) = carry_out(&mut app.db, step);
         if Planted::died() {
             return self.crash(at);
@@ -205,7 +214,7 @@ impl World {
             events.push_back(Event::Stepped(done));
             return Ok(());
         }
-        if postpones && self.devices[at].is_cut(false, now) {
+        if postpones && !self.plot.oracle_only && self.devices[at].is_cut(false, now) {
             return broken(
                 "offline is free",
                 format!("device {at} counted an attempt while nothing reached it"),
@@ -215,9 +224,17 @@ impl World {
             return Ok(());
         };
         self.trace.line(now, format_args!("{at} {line}"));
+        for (collection, id, version) in newer {
+            if app.inspect.version(&collection, &id)?.is_some_and(|now| now < version) {
+                return broken(
+                    "never back",
+                    format!("device {at} had version {version} of {collection}/{id}, and took an older one for it"),
+                );
+            }
+        }
         if let Some(before) = app.attempts_offline {
             let attempts = app.inspect.attempts()?;
-            if attempts > before {
+            if attempts > before && !self.plot.oracle_only {
                 return broken(
                     "offline is free",
                     format!("device {at} counted an attempt while it had no network"),
@@ -240,6 +257,9 @@ impl World {
 
     /// The promises that can be seen in one file.
     pub(crate) fn check_device(&mut self, at: usize, reopened: bool) -> Result<(), Violation> {
+        if self.plot.oracle_only {
+            return Ok(());
+        }
         let device = &self.devices[at];
         let Some(app) = &device.app else { return Ok(()) };
         let named = |violation: Violation| Violation {
@@ -257,6 +277,18 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// Records of which a page has an older version than the device.
+fn newer_here(app: &App, page: &PullPage) -> Result<Vec<(String, String, i64)>, Violation> {
+    let mut newer = Vec::new();
+    for change in &page.changes {
+        let here = app.inspect.version(&change.collection, &change.id)?;
+        if let Some(here) = here.filter(|here| *here > change.version.version) {
+            newer.push((change.collection.clone(), change.id.clone(), here));
+        }
+    }
+    Ok(newer)
 }
 
 fn cut_off(kind: &str) -> Answer {

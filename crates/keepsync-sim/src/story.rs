@@ -25,6 +25,8 @@ pub struct Outcome {
     pub stats: Stats,
     /// The promise it broke, if it did.
     pub violation: Option<Violation>,
+    /// What the second oracle was told, one fact a line, if the story came to its end.
+    pub history: Option<String>,
     /// Its last lines.
     pub last: Vec<String>,
     /// The acts of its users.
@@ -51,6 +53,7 @@ pub fn run(seed: u64, plot: Plot, print: bool) -> Result<Outcome, Broken> {
         hash: world.trace().hash(),
         stats: world.stats(),
         violation,
+        history: print.then(|| world.oracle.witness.told()).flatten(),
         last: world.trace().last(),
     })
 }

@@ -8,8 +8,9 @@ use crate::{
     bug::{Bug, Planted},
     chance::{Area, Chance, Series},
     clock::Clock,
+    copies::Copies,
     device::{ACCOUNTS, Broken, Device},
-    faults::Faults,
+    faults::{Faults, Sleep},
     keychain::Keychains,
     net::{Envelope, Mood},
     oracle::{Oracle, Violation},
@@ -156,6 +157,11 @@ pub struct World {
     acts_until: u64,
     pub(crate) act_every_ms: f64,
     pub(crate) backups: Vec<Snapshot>,
+    /// How many accounts there are.
+    accounts: usize,
+    pub(crate) copies: Copies,
+    /// Who goes off for long from when on, and how.
+    pub(crate) sleep: Option<(usize, u64, Sleep)>,
     _planted: Planted,
     queue: BTreeMap<(u64, u64), Happening>,
     happenings: u64,
@@ -170,7 +176,9 @@ impl World {
     /// The story of a seed, in a folder of its own.
     pub fn new(seed: u64, folder: &Path, plot: Plot, print: bool) -> Result<Self, Broken> {
         let mut rng = Rng::new(seed, 1);
-        let faults = plot.thin(Faults::draw(&mut rng));
+        let mut faults = Faults::draw(&mut rng);
+        faults.draw_more(&mut Rng::new(seed, 60));
+        let faults = plot.thin(faults);
         let settings = draw_settings(&mut rng);
         let capabilities = draw_capabilities(&mut rng);
         let wild_clocks = rng.chance(0.2);
@@ -193,6 +201,7 @@ impl World {
         };
         let mut world = Self::with(seed, folder, plot, parts, faults, print)?;
         world.plan();
+        world.plan_sleep(length);
         Ok(world)
     }
 
@@ -223,6 +232,10 @@ impl World {
             devices.push(device);
         }
         let count = parts.count;
+        let accounts = match faults.switch_every_ms > 0.0 || faults.sleep == Some(Sleep::Unanswered) {
+            true => ACCOUNTS.len(),
+            false => 1,
+        };
         let mut world = Self {
             clock,
             server: Server::new(
@@ -252,6 +265,9 @@ impl World {
             acts_until: parts.length,
             act_every_ms: parts.act_every_ms,
             backups: Vec::new(),
+            accounts,
+            copies: Copies::default(),
+            sleep: None,
             _planted: Planted::new(bug),
             queue: BTreeMap::new(),
             happenings: 0,
@@ -294,7 +310,13 @@ impl World {
     /// The whole story: faults, healing, and what must then hold.
     pub fn run(&mut self) -> Result<(), Violation> {
         self.run_until(self.acts_until)?;
-        let result = self.finish();
+        self.sleep_through()?;
+        let result = match self.finish() {
+            Ok(()) => self.oracle.witness.judge(),
+            // The second oracle cannot judge what did not come to its end.
+            Err(violation) if self.plot.oracle_only && violation.promise != "simulation" => Ok(()),
+            Err(violation) => Err(violation),
+        };
         self.stats.virtual_ms = self.clock.now();
         self.stats.writes = self.oracle.count() as u64;
         result
@@ -317,11 +339,7 @@ impl World {
 
     /// How many accounts it had.
     pub(crate) fn accounts(&self) -> usize {
-        if self.faults.switch_every_ms > 0.0 {
-            ACCOUNTS.len()
-        } else {
-            1
-        }
+        self.accounts
     }
 
     pub(crate) fn later(&mut self, delay: u64, what: Happening) {
@@ -349,6 +367,7 @@ impl World {
             let ((at, _), what) = entry.remove_entry();
             self.clock.advance(at);
             self.happen(what)?;
+            self.nod_off()?;
         }
         self.clock.advance(end);
         Ok(())

@@ -55,8 +55,6 @@ pub enum Bug {
     LostStays,
     /// An older version that comes late takes the place of a newer one.
     StaleVersionWins,
-    /// An answer takes the entry away also where it was changed meanwhile.
-    SettleByPlace,
     /// A parked entry does not hold up the writes after it.
     ParkedHoldsNobody,
 }

@@ -104,6 +104,10 @@ fn in_order(history: &History, judged: &mut Judged) {
         .applied()
         .filter(|applied| !history.merges.contains(&applied.key.0))
     {
+        if applied.deletes {
+            // What was deleted may be brought back as somebody still had it, and begins anew.
+            last.retain(|(user, _, key), _| *user != applied.user || **key != applied.key);
+        }
         let Some((name, write)) = history
             .write_of(applied)
             .and_then(|name| Some((name, history.writes.get(name)?)))

@@ -33,6 +33,7 @@ fn silent(history: &History, judged: &mut Judged) {
 fn converged(history: &History, judged: &mut Judged) {
     let mut held: BTreeMap<(&str, &Key), &Value> = BTreeMap::new();
     let mut shown: BTreeMap<(&str, &str), BTreeMap<&Key, &Value>> = BTreeMap::new();
+    let mut unknown: BTreeSet<(&str, &str, &str)> = BTreeSet::new();
     let mut differs: BTreeSet<(&str, &str, &Key)> = BTreeSet::new();
     for fact in &history.facts {
         match fact {
@@ -54,6 +55,11 @@ fn converged(history: &History, judged: &mut Judged) {
                     device.insert(key, body);
                 }
             }
+            Fact::Unregistered {
+                user,
+                device,
+                collection,
+            } => drop(unknown.insert((user, device, collection))),
             Fact::Unsent { user, device, key, .. } | Fact::Conflict { user, device, key, .. } => {
                 differs.insert((user, device, key));
             }
@@ -62,7 +68,11 @@ fn converged(history: &History, judged: &mut Judged) {
     }
     let first = Key::default();
     for ((user, device), records) in &shown {
-        let may_differ = |key: &Key| differs.contains(&(*user, *device, key));
+        let may_differ = |key: &Key| {
+            history.apart.contains(&key.0)
+                || unknown.contains(&(*user, *device, key.0.as_str()))
+                || differs.contains(&(*user, *device, key))
+        };
         let of_user = held
             .range((*user, &first)..)
             .take_while(|((owner, _), _)| owner == user);

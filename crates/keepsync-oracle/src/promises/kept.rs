@@ -2,7 +2,7 @@
 
 use super::{Judged, Promise};
 use crate::history::{Fact, History, Key, Outcome, Told, Written};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where writes can be met again.
 #[derive(Default)]
@@ -12,6 +12,10 @@ struct Places<'a> {
     deletions: BTreeSet<(&'a str, &'a Key)>,
     /// Records that a device still shows.
     shown: BTreeSet<(&'a str, &'a str, &'a Key)>,
+    /// The writes that stand where a device shows a record.
+    shown_writes: BTreeMap<(&'a str, &'a Key), Vec<&'a str>>,
+    /// The writes that arrived, by record.
+    arrived: BTreeMap<(&'a str, &'a Key), Vec<&'a str>>,
 }
 
 pub(super) fn judge(history: &History, judged: &mut Judged) {
@@ -21,7 +25,11 @@ pub(super) fn judge(history: &History, judged: &mut Judged) {
         if write.told != Told::Returned || found.contains(name.as_str()) || excused(write) {
             continue;
         }
-        if write.deletes && deletion_stands(write, &places) {
+        if write.deletes
+            && (undone(history, write, &places)
+                || deletion_stands(write, &places)
+                || never_arrived(history, name, write, &places))
+        {
             continue;
         }
         let what = if write.deletes { "the deletion" } else { "the write" };
@@ -42,6 +50,8 @@ fn places(history: &History) -> Places<'_> {
         match fact {
             Fact::Applied(applied) => {
                 places.writes.extend(history.write_of(applied));
+                let arrived = places.arrived.entry((&applied.user, &applied.key)).or_default();
+                arrived.extend(history.write_of(applied));
                 // Everything made under this operation id went with it.
                 places
                     .writes
@@ -65,15 +75,24 @@ fn places(history: &History) -> Places<'_> {
                 }
             }
             Fact::Pruned { write } => drop(places.writes.insert(write)),
+            Fact::PrunedDeletion { user, key } => drop(places.deletions.insert((user, key))),
             Fact::Conflict { writes, .. } => places.writes.extend(writes.iter().map(String::as_str)),
             Fact::Shows {
                 user,
                 device,
                 key,
+                write,
                 body: Some(_),
-                ..
             } => {
                 places.shown.insert((user, device, key));
+                places
+                    .shown_writes
+                    .entry((user, key))
+                    .or_default()
+                    .extend(write.as_deref());
+                if history.local.contains(&key.0) {
+                    places.writes.extend(write.as_deref());
+                }
             }
             _ => {}
         }
@@ -84,10 +103,11 @@ fn places(history: &History) -> Places<'_> {
 /// All that is somewhere, or that the author of something knew that is somewhere.
 fn found<'a>(history: &'a History, places: &Places<'a>) -> BTreeSet<&'a str> {
     let mut open: Vec<&str> = places.writes.iter().copied().collect();
-    // A deletion that arrived stands for what its author knew.
+    // A deletion that arrived, or was undone by a restore, stands for what its author knew.
     open.extend(history.writes.iter().filter_map(|(name, write)| {
-        let arrived = write.deletes && places.deletions.contains(&(write.user.as_str(), &write.key));
-        arrived.then_some(name.as_str())
+        let place = (write.user.as_str(), &write.key);
+        let stands = write.deletes && (places.deletions.contains(&place) || undone(history, write, places));
+        stands.then_some(name.as_str())
     }));
     let mut found = BTreeSet::new();
     while let Some(name) = open.pop() {
@@ -112,6 +132,25 @@ fn excused(write: &Written) -> bool {
 /// What was deleted is not there, wherever the deletion went.
 fn deletion_stands(write: &Written, places: &Places<'_>) -> bool {
     !places.shown.contains(&(&write.user, &write.device, &write.key))
+}
+
+/// A restored server that never heard of a record cannot keep its deletion, and who made the record gives it again.
+/// So a restore after the deletion can undo it, and one before it where nothing is shown but what is older.
+fn undone(history: &History, write: &Written, places: &Places<'_>) -> bool {
+    let is_older = |write: &Written| write.n < history.before_restore;
+    let shown = places.shown_writes.get(&(write.user.as_str(), &write.key));
+    let mut shown = shown.into_iter().flatten();
+    is_older(write) || (history.restored && shown.all(|name| history.writes.get(*name).is_some_and(is_older)))
+}
+
+/// A deletion of what never arrived is complete where it was made: there is nothing that it would have to travel
+/// for. What its author deleted must be met again like any write, and what is shown now must be by somebody whose
+/// write he did not know. (After a restore nobody can tell what had arrived before.)
+fn never_arrived(history: &History, name: &str, write: &Written, places: &Places<'_>) -> bool {
+    let place = (write.user.as_str(), &write.key);
+    let arrived = places.arrived.get(&place).into_iter().flatten();
+    let shown = places.shown_writes.get(&place).into_iter().flatten();
+    !arrived.chain(shown).any(|other| history.knew(name, other))
 }
 
 /// Who is told that the server has a write can rely on it.
