@@ -11,7 +11,10 @@ use crate::{
     planted::{self, Bug},
     queue::{EntryState, Kind},
 };
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// What the schedule needs to know of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,11 +22,11 @@ pub struct Item {
     /// Its place in the queue.
     pub seq: i64,
     /// The collection.
-    pub collection: String,
+    pub collection: Arc<str>,
     /// The record.
-    pub id: String,
+    pub id: Arc<str>,
     /// The parent's id, or the record's own.
-    pub lane: String,
+    pub lane: Arc<str>,
     /// What it does; `None` for a kind that only a newer app knows.
     pub kind: Option<Kind>,
     /// Higher goes first.
@@ -92,15 +95,57 @@ enum Place {
 #[derive(Debug, Clone, Default)]
 pub struct Schedule {
     items: Vec<Item>,
+    /// Of the items, to be searched.
+    seqs: Vec<i64>,
     places: Vec<Place>,
     order: Vec<usize>,
     /// So many at the front of `order` are gone, and need not be looked at for the next batch.
     passed: usize,
-    by_seq: HashMap<i64, usize>,
-    /// By collection, then by id.
-    records: HashMap<String, HashMap<String, Vec<usize>>>,
-    lanes: HashMap<String, Vec<usize>>,
+    /// The numbers of each item's id and lane among all texts that are either.
+    names: Vec<Named>,
+    /// By number of a name: the entries of the records of this id, in any collection.
+    of_id: Threads,
+    /// By number of a name: the entries of this lane.
+    of_lane: Threads,
     rules: Rules,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Named {
+    id: usize,
+    lane: usize,
+}
+
+/// Lists of places, each in their order, without a list of its own for each: a queue of ten thousand has
+/// nearly as many records.
+#[derive(Debug, Clone, Default)]
+struct Threads {
+    /// The first and the last place of each list.
+    ends: Vec<Option<(usize, usize)>>,
+    /// By place: the next one of its list.
+    next: Vec<Option<usize>>,
+}
+
+impl Threads {
+    fn add(&mut self, list: usize, at: usize) {
+        if self.ends.len() <= list {
+            self.ends.resize(list + 1, None);
+        }
+        self.next.resize(at + 1, None);
+        let first = match self.ends[list] {
+            Some((first, last)) => {
+                self.next[last] = Some(at);
+                first
+            }
+            None => at,
+        };
+        self.ends[list] = Some((first, at));
+    }
+
+    fn of(&self, list: usize) -> impl Iterator<Item = usize> {
+        let first = self.ends.get(list).copied().flatten().map(|(first, _)| first);
+        std::iter::successors(first, |&at| self.next[at])
+    }
 }
 
 impl Schedule {
@@ -110,21 +155,24 @@ impl Schedule {
             rules,
             ..Self::default()
         };
+        let mut numbers: HashMap<&str, usize> = HashMap::with_capacity(items.len());
         for (at, item) in items.iter().enumerate() {
             let goes = item.state == EntryState::Waiting
                 && item.kind.is_some()
                 && item.next_tick <= now_tick
                 && !skip.contains(&item.seq);
             schedule.places.push(if goes { Place::Ready } else { Place::Stuck });
-            schedule.by_seq.insert(item.seq, at);
-            if !schedule.records.contains_key(&item.collection) {
-                schedule.records.insert(item.collection.clone(), HashMap::new());
-            }
-            if let Some(records) = schedule.records.get_mut(&item.collection) {
-                records.entry(item.id.clone()).or_default().push(at);
-            }
-            schedule.lanes.entry(item.lane.clone()).or_default().push(at);
+            let mut number = |name| {
+                let next = numbers.len();
+                *numbers.entry(name).or_insert(next)
+            };
+            let id = number(&*item.id);
+            let lane = if item.lane == item.id { id } else { number(&*item.lane) };
+            schedule.names.push(Named { id, lane });
+            schedule.of_id.add(id, at);
+            schedule.of_lane.add(lane, at);
             schedule.order.push(at);
+            schedule.seqs.push(item.seq);
         }
         schedule
             .order
@@ -189,43 +237,40 @@ impl Schedule {
         true
     }
 
-    fn entries(&self, collection: &str, id: &str) -> Option<&Vec<usize>> {
-        self.records.get(collection)?.get(id)
+    /// The places of a record's entries; its id by its number.
+    fn entries(&self, collection: &str, id: usize) -> impl Iterator<Item = usize> {
+        self.of_id
+            .of(id)
+            .filter(move |&at| *self.items[at].collection == *collection)
     }
 
     /// The places, in the order of `seq`, of what the entry at a place must follow.
     pub(crate) fn must_follow(&self, at: usize) -> Vec<usize> {
-        let item = &self.items[at];
+        let (item, named) = (&self.items[at], self.names[at]);
         let live = |&other: &usize| self.places[other] != Place::Gone;
         let mut before = Vec::new();
-        if let Some(same) = self.entries(&item.collection, &item.id) {
-            let passed_over = |other: usize| {
-                let passes = planted::is(Bug::ParkedHoldsNobody);
-                let may = self.rules.park_entry.contains(&item.collection)
-                    && self.items[other].kind.is_some_and(Kind::can_be_overtaken);
-                self.items[other].state == EntryState::Parked && (passes || may)
-            };
-            before.extend(
-                same.iter()
-                    .copied()
-                    .filter(|&other| other < at && !passed_over(other) && !planted::is(Bug::FollowersBeforeHead))
-                    .filter(live)
-                    .max(),
-            );
-        }
+        let passed_over = |other: usize| {
+            let passes = planted::is(Bug::ParkedHoldsNobody);
+            let may = self.rules.park_entry.contains(&*item.collection)
+                && self.items[other].kind.is_some_and(Kind::can_be_overtaken);
+            self.items[other].state == EntryState::Parked && (passes || may)
+        };
+        before.extend(
+            self.entries(&item.collection, named.id)
+                .filter(|&other| other < at && !passed_over(other) && !planted::is(Bug::FollowersBeforeHead))
+                .filter(live)
+                .max(),
+        );
         if item.lane != item.id
-            && let Some(parent) = self.rules.parents.get(&item.collection)
-            && let Some(entries) = self.entries(parent, &item.lane)
+            && let Some(parent) = self.rules.parents.get(&*item.collection)
         {
             let creates = |&other: &usize| self.items[other].kind == Some(Kind::Create);
             let is_waited_for = |&other: &usize| live(&other) && !planted::is(Bug::ChildBeforeParent);
-            before.extend(entries.iter().copied().filter(creates).filter(is_waited_for));
+            before.extend(self.entries(parent, named.lane).filter(creates).filter(is_waited_for));
         }
-        if item.kind.is_some_and(Kind::follows_children)
-            && let Some(lane) = self.lanes.get(&item.id)
-        {
+        if item.kind.is_some_and(Kind::follows_children) {
             let child = |&other: &usize| other < at && self.items[other].id != item.id;
-            before.extend(lane.iter().copied().filter(child).filter(live));
+            before.extend(self.of_lane.of(named.id).filter(child).filter(live));
         }
         before
     }
@@ -246,7 +291,7 @@ impl Schedule {
     }
 
     fn place(&mut self, seq: i64, place: Place) {
-        if let Some(&at) = self.by_seq.get(&seq) {
+        if let Ok(at) = self.seqs.binary_search(&seq) {
             self.places[at] = place;
         }
     }
@@ -288,7 +333,7 @@ mod tests {
     }
 
     fn item(seq: i64, collection: &str, id: &str, lane: &str, kind: Kind) -> Item {
-        let (collection, id, lane) = (collection.to_owned(), id.to_owned(), lane.to_owned());
+        let (collection, id, lane) = (collection.into(), id.into(), lane.into());
         Item {
             seq,
             collection,

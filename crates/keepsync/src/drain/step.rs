@@ -13,6 +13,7 @@ use crate::{
     remote::{PullPage, PullRequest, PushAnswer, PushBatch},
 };
 use rusqlite::params;
+use std::sync::Arc;
 
 /// A storage step.
 #[derive(Debug)]
@@ -224,20 +225,30 @@ fn items(db: &Db) -> Result<Vec<Item>> {
         let mut statement = read.conn.prepare_cached(
             "SELECT seq, collection, id, lane, kind, priority, state, next_tick, coalesce(octet_length(body), 0) FROM entry ORDER BY seq",
         )?;
-        let rows = statement.query_map([], |row| {
-            Ok(Item {
+        let mut rows = statement.query([])?;
+        let mut items: Vec<Item> = Vec::new();
+        while let Some(row) = rows.next()? {
+            // Neighbours are mostly of one collection and lane, and share its text.
+            let before = items.last();
+            let shared = |column, with: Option<&Arc<str>>| -> Result<Arc<str>> {
+                let text = row.get_ref(column)?.as_str().map_err(rusqlite::Error::from)?;
+                Ok(with.filter(|with| ***with == *text).map_or_else(|| text.into(), Arc::clone))
+            };
+            let id = shared(2, None)?;
+            let item = Item {
                 seq: row.get(0)?,
-                collection: row.get(1)?,
-                id: row.get(2)?,
-                lane: row.get(3)?,
-                kind: Kind::parse(row.get_ref(4)?.as_str()?),
+                collection: shared(1, before.map(|before| &before.collection))?,
+                lane: shared(3, before.map(|before| &before.lane))?,
+                kind: Kind::parse(row.get_ref(4)?.as_str().map_err(rusqlite::Error::from)?),
                 priority: row.get(5)?,
                 state: EntryState::from_i64(row.get(6)?),
                 next_tick: u64::try_from(row.get::<_, i64>(7)?).unwrap_or(0),
                 bytes: usize::try_from(row.get::<_, i64>(8)?).unwrap_or(0),
-            })
-        })?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
+                id,
+            };
+            items.push(item);
+        }
+        Ok(items)
     })
 }
 

@@ -1,7 +1,7 @@
 //! Takes a batch out of the queue's hands: what is sent from here on is frozen.
 
 use super::{
-    EntryState, HEAD, HEAD_COLUMNS, Head, Kind,
+    EntryState, HEAD_COLUMNS, HEAD_JOINED, Head, Kind,
     flight::{Flight, Whole},
     head_from_sql, seq_list,
 };
@@ -15,7 +15,10 @@ use crate::{
 use keepsync_wire::Operation;
 use once_cell::sync::Lazy;
 use rusqlite::{Connection, OptionalExtension, params};
-use std::collections::{HashMap, hash_map::Entry};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 use uuid::Uuid;
 
 /// Marks the entries as maybe sent and gives them as a batch, in the order given, and what has to be known
@@ -28,15 +31,18 @@ pub(crate) fn claim(write: &mut Write<'_>, seqs: &[i64]) -> Result<(PushBatch, F
     let mut unsent = Vec::with_capacity(seqs.len());
     let mut chained = Vec::new();
     let mut flight = Flight::default();
+    let mut alone = Vec::with_capacity(seqs.len());
     let mut several: HashMap<(String, String), (Whole, i64)> = HashMap::new();
-    for asked in asked(write.conn, seqs)? {
-        let Asked {
-            mut head,
-            body,
-            clocks,
-            server_id,
-            of_record,
-        } = asked;
+    let mut statement = write.conn.prepare_cached(&ASKED)?;
+    let mut rows = statement.query([seq_list(seqs.iter().copied())])?;
+    while let Some(row) = rows.next()? {
+        let mut head = head_from_sql(row)?;
+        let body: Option<String> = row.get(HEAD_COLUMNS)?;
+        // A record that is still to be created has none.
+        let server_id: Option<String> = row.get(HEAD_COLUMNS + 1)?;
+        // How many entries its record has; more, where a record of another collection shares its id.
+        let of_record: i64 = row.get(HEAD_COLUMNS + 2)?;
+        let clocks: Option<String> = row.get(HEAD_COLUMNS + 3)?;
         let (seq, Some(kind)) = (head.seq, head.kind) else {
             continue;
         };
@@ -71,7 +77,7 @@ pub(crate) fn claim(write: &mut Write<'_>, seqs: &[i64]) -> Result<(PushBatch, F
                     .map_or(0, |body| i64::try_from(body.len()).unwrap_or(i64::MAX)),
             };
             if of_record == 1 {
-                flight.whole.push(one);
+                alone.push(one);
             } else {
                 let key = (head.collection.clone(), head.id.clone());
                 match several.entry(key) {
@@ -103,22 +109,23 @@ pub(crate) fn claim(write: &mut Write<'_>, seqs: &[i64]) -> Result<(PushBatch, F
             id: head.id,
         });
     }
+    for (seq, base_op) in chained {
+        write
+            .conn
+            .prepare_cached("INSERT OR REPLACE INTO flight (seq, base_op) VALUES (?1, ?2)")?
+            .execute(params![seq, base_op.as_bytes()])?;
+    }
     if !unsent.is_empty() {
         write
             .conn
             .prepare_cached("INSERT OR IGNORE INTO flight (seq) SELECT value FROM json_each(?1)")?
             .execute([seq_list(unsent)])?;
     }
-    for (seq, base_op) in chained {
-        write
-            .conn
-            .prepare_cached("UPDATE entry SET base_op = ?2 WHERE seq = ?1")?
-            .execute(params![seq, base_op.as_bytes()])?;
-    }
     let all_of_it = |(whole, of_record): &(Whole, i64)| i64::try_from(whole.seqs.len()) == Ok(*of_record);
-    flight
-        .whole
-        .extend(several.into_values().filter(all_of_it).map(|(whole, _)| whole));
+    alone.extend(several.into_values().filter(all_of_it).map(|(whole, _)| whole));
+    // Neighbours are settled, and their pages given back, together.
+    alone.sort_by_key(|whole| whole.seqs.last().copied());
+    flight.whole = Arc::new(alone);
     let batch = PushBatch {
         account: write.shared.account.to_string(),
         device_id: write.shared.device_id.to_string(),
@@ -129,40 +136,17 @@ pub(crate) fn claim(write: &mut Write<'_>, seqs: &[i64]) -> Result<(PushBatch, F
     Ok((batch, flight))
 }
 
-/// An entry that was asked for.
-struct Asked {
-    head: Head,
-    body: Option<String>,
-    clocks: Option<String>,
-    /// A record that is still to be created has none.
-    server_id: Option<String>,
-    /// How many entries its record has; more, where a record of another collection shares its id.
-    of_record: i64,
-}
-
-/// In the order given.
-fn asked(conn: &Connection, seqs: &[i64]) -> Result<Vec<Asked>> {
-    static SQL: Lazy<String> = Lazy::new(|| {
-        format!(
-            "SELECT {HEAD}, body,
+/// Entries with all that goes with them, in the order given.
+static ASKED: Lazy<String> = Lazy::new(|| {
+    format!(
+        "SELECT {HEAD_JOINED}, body,
              iif(kind = 'create', NULL,
                  (SELECT server_id FROM record WHERE record.collection = entry.collection AND record.id = entry.id)),
              (SELECT count(*) FROM entry other WHERE other.lane = entry.lane AND other.id = entry.id), clocks
-             FROM (SELECT value AS place FROM json_each(?1)) CROSS JOIN entry ON entry.seq = place"
-        )
-    });
-    let mut statement = conn.prepare_cached(&SQL)?;
-    let rows = statement.query_map([seq_list(seqs.iter().copied())], |row| {
-        Ok(Asked {
-            head: head_from_sql(row)?,
-            body: row.get(HEAD_COLUMNS)?,
-            server_id: row.get(HEAD_COLUMNS + 1)?,
-            of_record: row.get(HEAD_COLUMNS + 2)?,
-            clocks: row.get(HEAD_COLUMNS + 3)?,
-        })
-    })?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
+             FROM (SELECT value AS place FROM json_each(?1)) CROSS JOIN entry ON entry.seq = place
+             LEFT JOIN flight ON flight.seq = entry.seq"
+    )
+});
 
 /// The live entries one must follow.
 pub(super) struct Predecessors {
@@ -176,7 +160,7 @@ pub(super) struct Predecessors {
 
 /// What the children of a parent share, read once for a batch: by the parent's collection and id. Claiming
 /// changes none of it.
-type Parents = HashMap<(String, String), Parent>;
+type Parents = HashMap<String, HashMap<String, Parent>>;
 
 struct Parent {
     /// Its unsent creations, by seq.
@@ -250,10 +234,13 @@ fn predecessors_with(read: &Read<'_>, head: &Head, is_first: bool, parents: &mut
     let mut parent_server_id = None;
     let of = registered.and_then(|collection| collection.parent.as_ref());
     if let (Some(of), true) = (of, head.lane != head.id) {
-        let key = (of.collection.clone(), head.lane.clone());
-        let known = match parents.entry(key) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unknown) => unknown.insert(parent(read.conn, &of.collection, &head.lane)?),
+        let known = match parents.get(&of.collection).and_then(|lanes| lanes.get(&head.lane)) {
+            Some(known) => known,
+            None => {
+                let found = parent(read.conn, &of.collection, &head.lane)?;
+                let lanes = parents.entry(of.collection.clone()).or_default();
+                lanes.entry(head.lane.clone()).or_insert(found)
+            }
         };
         all.extend(known.creations.iter().filter(|_| !planted::is(Bug::ChildBeforeParent)));
         parent_server_id.clone_from(&known.server_id);
@@ -261,10 +248,13 @@ fn predecessors_with(read: &Read<'_>, head: &Head, is_first: bool, parents: &mut
     if head.kind.is_some_and(Kind::follows_children) {
         let mut statement = read
             .conn
-            .prepare_cached("SELECT seq FROM entry WHERE lane = ?1 AND id <> ?1 AND seq < ?2 ORDER BY seq")?;
+            .prepare_cached("SELECT seq FROM entry WHERE lane = ?1 AND id <> ?1 AND seq < ?2")?;
+        let before = all.len();
         for seq in statement.query_map(params![head.id, head.seq], |row| row.get::<_, i64>(0))? {
             all.push(seq?);
         }
+        // The index has them by id; to have SQLite sort them costs more.
+        all[before..].sort_unstable();
     }
     Ok(Predecessors {
         all,

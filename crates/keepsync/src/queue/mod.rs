@@ -241,11 +241,28 @@ macro_rules! maybe_sent {
 /// Whether a byte of an entry may have left the device, as SQL.
 pub(crate) const MAYBE_SENT: &str = maybe_sent!();
 
+macro_rules! head {
+    ($base_op:expr, $maybe_sent:expr) => {
+        concat!(
+            "entry.seq, op, replaces, collection, id, lane, kind, base_version, base, base_body, ",
+            $base_op,
+            ", hlc, ",
+            $maybe_sent,
+            ", attempts, next_tick, state, reason_code, reason_message, created_at, base_id, earlier"
+        )
+    };
+}
+
 /// Bodies are left out: a queue of ten thousand is looked through often, its bodies seldom.
-pub(crate) const HEAD: &str = concat!(
-    "seq, op, replaces, collection, id, lane, kind, base_version, base, base_body, base_op, hlc, ",
-    maybe_sent!(),
-    ", attempts, next_tick, state, reason_code, reason_message, created_at, base_id, earlier"
+pub(crate) const HEAD: &str = head!(
+    "coalesce((SELECT base_op FROM flight WHERE flight.seq = entry.seq), base_op)",
+    maybe_sent!()
+);
+
+/// The same, for many entries at once from `entry LEFT JOIN flight ON flight.seq = entry.seq`.
+pub(crate) const HEAD_JOINED: &str = head!(
+    "coalesce(flight.base_op, entry.base_op)",
+    "(maybe_sent OR flight.seq IS NOT NULL)"
 );
 
 /// An operation id, where there is one.
@@ -450,6 +467,10 @@ impl Head {
             self.base_id.as_ref().map(Uuid::as_bytes),
             uuids_to_sql(&self.earlier),
         ])?;
+        if self.maybe_sent {
+            // Its own row tells it now.
+            self.leave_flight(write)?;
+        }
         write.changes.queue = true;
         if matches!(self.state, EntryState::Parked | EntryState::Conflict) {
             write.changes.outcomes.push(self.op);

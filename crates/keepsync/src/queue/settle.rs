@@ -15,7 +15,7 @@ use super::{
     claim::predecessors,
     content_at,
     flight::{arrive, land},
-    head_at, heads_of, rollback, seq_list, uuids_to_sql, whole_at,
+    head_at, heads_of, rollback, uuids_to_sql, whole_at,
 };
 use crate::{
     conflict,
@@ -130,13 +130,6 @@ pub(crate) fn settle(write: &mut Write<'_>, flight: &Flight, answer: &PushAnswer
                 report.postponed.push(seq);
             }
         }
-    }
-    if !arrived.is_empty() {
-        write
-            .conn
-            .prepare_cached("DELETE FROM entry WHERE seq IN (SELECT value FROM json_each(?1))")?
-            .execute([seq_list(arrived.iter().copied())])?;
-        write.changes.queue = true;
     }
     land(write, flight, &arrived)?;
     if planted::is(Bug::JournalNotWritten) {

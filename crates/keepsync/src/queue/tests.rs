@@ -307,7 +307,7 @@ fn records_that_go_whole_are_told_and_deletions_are_not_among_them() {
     send(&mut db, &[6]);
     put(&mut db, "workout", "part", r#"{"n":2}"#);
     let (batch, flight) = send(&mut db, &[2, 3, 4, 5, 6]);
-    let mut whole = flight.whole;
+    let mut whole = flight.whole.to_vec();
     whole.sort_by_key(|one| one.seqs[0]);
     let told: Vec<_> = whole
         .iter()

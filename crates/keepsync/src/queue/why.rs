@@ -291,8 +291,8 @@ impl Lanes {
             known.extend(wanted.iter().cloned());
             wanted.clear();
             for (item, _) in &more {
-                if follows(item.kind) && !known.contains(&item.id) {
-                    wanted.insert(item.id.clone());
+                if follows(item.kind) && !known.contains(&*item.id) {
+                    wanted.insert(item.id.to_string());
                 }
                 let parent = shared
                     .collections
@@ -307,7 +307,7 @@ impl Lanes {
                     .collections
                     .get(&parent.collection)
                     .is_ok_and(|found| found.parent.is_some());
-                if is_child && parents.insert((parent.collection.clone(), item.lane.clone())) {
+                if is_child && parents.insert((parent.collection.clone(), item.lane.to_string())) {
                     let lane = lane_of(read, &parent.collection, &item.lane)?;
                     wanted.extend(lane.filter(|lane| !known.contains(lane)));
                 }
@@ -385,9 +385,9 @@ fn rows_of(read: &Read<'_>, lanes: &BTreeSet<String>, clock: &Clock) -> Result<V
     let rows = statement.query_map([serde_json::to_string(lanes)?], |row| {
         let item = Item {
             seq: row.get(0)?,
-            collection: row.get(2)?,
-            id: row.get(3)?,
-            lane: row.get(4)?,
+            collection: row.get_ref(2)?.as_str()?.into(),
+            id: row.get_ref(3)?.as_str()?.into(),
+            lane: row.get_ref(4)?.as_str()?.into(),
             kind: Kind::parse(row.get_ref(5)?.as_str()?),
             priority: row.get(6)?,
             state: EntryState::from_i64(row.get(7)?),
@@ -404,8 +404,8 @@ fn rows_of(read: &Read<'_>, lanes: &BTreeSet<String>, clock: &Clock) -> Result<V
         };
         let standing = Standing {
             op: Uuid::from_bytes(row.get(1)?),
-            collection: item.collection.clone(),
-            id: item.id.clone(),
+            collection: item.collection.to_string(),
+            id: item.id.to_string(),
             held_up,
         };
         Ok((item, standing))

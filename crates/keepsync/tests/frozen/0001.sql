@@ -74,9 +74,10 @@ CREATE TABLE entry (
   rollback       INTEGER NOT NULL DEFAULT 0  -- once answered: -1 it is rolled back, n > 0 with what depends on it up to seq n
 ) STRICT;
 -- Entries whose first byte may have left since their row was last written: a batch on its way is one page
--- here, and twenty there. Entered before the first byte, moved into maybe_sent with the answer.
+-- here, and twenty there. Entered before the first byte, moved into those rows with the answer.
 CREATE TABLE flight (
-  seq INTEGER PRIMARY KEY
+  seq     INTEGER PRIMARY KEY,             -- of the entry, whose maybe_sent this is
+  base_op BLOB                             -- and whose base_op this is
 ) STRICT;
 CREATE INDEX entry_lane ON entry (lane, id);
 CREATE INDEX entry_later ON entry (next_tick) WHERE next_tick > 0;
@@ -278,7 +279,7 @@ INSERT INTO history (n, collection, id, body, version, hlc, device_id, reason, a
   (1, 'workout', '0193487a-2000-7000-8000-000000000001', '{"date":"2025-11-18","name":"Mi"}', 2, 115579505000000000,
    '0193487a-0000-7000-8000-00000000beef', 'lost_to_device', 1763500000000);
 
-INSERT INTO flight (seq) VALUES (99);
+INSERT INTO flight (seq, base_op) VALUES (99, x'0193487a3000700080000000000000a2');
 
 INSERT INTO notice (n, kind, collection, id, device_id, times, at) VALUES
   (1, 'definitions_changed', 'exercise', '', '', 2, 1731999000000);

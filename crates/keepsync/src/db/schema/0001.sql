@@ -77,9 +77,10 @@ CREATE TABLE entry (
   rollback       INTEGER NOT NULL DEFAULT 0  -- once answered: -1 it is rolled back, n > 0 with what depends on it up to seq n
 ) STRICT;
 -- Entries whose first byte may have left since their row was last written: a batch on its way is one page
--- here, and twenty there. Entered before the first byte, moved into maybe_sent with the answer.
+-- here, and twenty there. Entered before the first byte, moved into those rows with the answer.
 CREATE TABLE flight (
-  seq INTEGER PRIMARY KEY
+  seq     INTEGER PRIMARY KEY,             -- of the entry, whose maybe_sent this is
+  base_op BLOB                             -- and whose base_op this is
 ) STRICT;
 CREATE INDEX entry_lane ON entry (lane, id);
 CREATE INDEX entry_later ON entry (next_tick) WHERE next_tick > 0;

@@ -80,10 +80,10 @@ impl Bench {
     fn write(&mut self, count: i64) {
         for _ in 0..count {
             let seq = self.queue.last().map_or(1, |item| item.seq + 1);
-            let id = format!("r{seq}");
+            let id: std::sync::Arc<str> = format!("r{seq}").into();
             self.queue.push(Item {
                 seq,
-                collection: "workout".to_owned(),
+                collection: "workout".into(),
                 lane: id.clone(),
                 id,
                 kind: Some(Kind::Create),

@@ -33,7 +33,9 @@ impl Env for Still {
     }
 
     fn random(&self) -> [u8; 16] {
-        u128::from(self.0.fetch_add(1, Relaxed)).to_le_bytes()
+        // Spread over all the bytes: an id keeps some of them.
+        let odd = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835;
+        u128::from(self.0.fetch_add(1, Relaxed)).wrapping_mul(odd).to_le_bytes()
     }
 }
 
@@ -343,4 +345,106 @@ fn an_entry_that_goes_on_under_a_fresh_id_has_certainly_not_left() {
     let entry = db.read(|read| read.entries(i64::MIN, 1)).unwrap().remove(0);
     assert_ne!(entry.op, batch.items[0].op);
     assert!(!entry.maybe_sent);
+}
+
+/// 120 records, of which every tenth has a second write, all of it in one batch.
+fn many(db: &mut Db) -> Sent {
+    for n in 0..120 {
+        put(db, &format!("w{n}"), r#"{"n":1}"#);
+        if n % 10 == 0 {
+            // Sent, so that the next is no part of it.
+            send(db, &[*seqs_of_all(db).last().unwrap()]);
+            put(db, &format!("w{n}"), r#"{"n":2}"#);
+        }
+    }
+    let all = seqs_of_all(db);
+    send(db, &all)
+}
+
+fn seqs_of_all(db: &Db) -> Vec<i64> {
+    let entries = db.read(|read| read.entries(i64::MIN, 1_000)).unwrap();
+    entries.iter().map(|entry| entry.seq).collect()
+}
+
+#[test]
+fn a_whole_batch_comes_to_the_same_by_the_short_way_as_by_the_long_one() {
+    // As one server counts, as another that commits them one by one between others' writes, and unknown.
+    let counts: [fn(i64) -> i64; 3] = [|n| n, |n| n * n, |_| 0];
+    for change in counts {
+        let [short, long] = [false, true].map(|told| {
+            let mut db = device();
+            let (batch, flight) = many(&mut db);
+            let mut answer = all_taken(&batch, 7, told);
+            for (n, ((_, outcome), item)) in (1_i64..).zip(answer.results.iter_mut().zip(&batch.items)) {
+                if let Outcome::Accepted(accepted) = outcome {
+                    accepted.change = change(n);
+                    accepted.version = 7 + n / 50 * 10 + i64::from(item.base_op.is_some());
+                }
+            }
+            let report = settle_with(&mut db, &flight, &answer);
+            assert_eq!(report.accepted, 132);
+            dump(&db)
+        });
+        assert_eq!(short, long);
+    }
+}
+
+#[test]
+fn one_that_is_not_there_any_more_keeps_no_other_of_its_batch_from_arriving() {
+    let mut db = device();
+    let (batch, flight) = many(&mut db);
+    db.write(|write| Ok(write.conn.execute("DELETE FROM entry WHERE seq = 60", [])?))
+        .unwrap();
+    let report = settle_with(&mut db, &flight, &all_taken(&batch, 7, false));
+    assert_eq!(report.accepted, 131);
+    assert_eq!(seqs_of_all(&db), [] as [i64; 0]);
+    assert_eq!(in_flight(&db), [] as [i64; 0]);
+    let journal = "SELECT count(*), count(DISTINCT op), sum(n = 60) FROM journal";
+    let told: (i64, i64, i64) = db
+        .read(|read| {
+            Ok(read
+                .conn
+                .query_row(journal, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?)
+        })
+        .unwrap();
+    assert_eq!(told, (131, 131, 0));
+}
+
+#[test]
+fn what_an_entry_was_chained_on_is_known_while_it_is_away_and_afterwards() {
+    let mut db = device();
+    put(&mut db, "w", r#"{"n":1}"#);
+    let (first, _) = send(&mut db, &[1]);
+    put(&mut db, "w", r#"{"n":2}"#);
+    let (batch, flight) = send(&mut db, &[1, 2]);
+    let before = Some(first.items[0].op);
+    assert_eq!(batch.items[1].base_op, before);
+    let chained_on = |db: &Db| db.read(|read| head_at(read.conn, 2)).unwrap().unwrap().base_op;
+    // The process may die here.
+    assert_eq!(chained_on(&db), before);
+    assert_eq!(send(&mut db, &[1, 2]).0.items[1].base_op, before);
+    let mut answer = all_taken(&batch, 1, false);
+    answer.results.truncate(1);
+    let report = settle_with(&mut db, &flight, &answer);
+    assert_eq!((report.accepted, report.postponed), (1, vec![2]));
+    assert_eq!(in_flight(&db), [] as [i64; 0]);
+    assert_eq!(chained_on(&db), before);
+}
+
+#[test]
+fn what_is_written_of_an_entry_that_is_away_stands_against_what_it_went_out_with() {
+    let mut db = device();
+    put(&mut db, "w", r#"{"n":1}"#);
+    send(&mut db, &[1]);
+    put(&mut db, "w", r#"{"n":2}"#);
+    send(&mut db, &[1, 2]);
+    let rebased = |write: &mut Write<'_>| {
+        let mut head = head_at(write.conn, 2)?.unwrap();
+        head.base_op = None;
+        head.store(write)?;
+        head_at(write.conn, 2)
+    };
+    let head = db.write(rebased).unwrap().0.unwrap();
+    assert_eq!((head.base_op, head.maybe_sent), (None, true));
+    assert_eq!(in_flight(&db), [1]);
 }
