@@ -309,9 +309,7 @@ impl World {
 
     /// The whole story: faults, healing, and what must then hold.
     pub fn run(&mut self) -> Result<(), Violation> {
-        self.run_until(self.acts_until)?;
-        self.sleep_through()?;
-        let result = match self.finish() {
+        let result = match self.tell() {
             Ok(()) => self.oracle.witness.judge(),
             // The second oracle cannot judge what did not come to its end.
             Err(violation) if self.plot.oracle_only && violation.promise != "simulation" => Ok(()),
@@ -320,6 +318,12 @@ impl World {
         self.stats.virtual_ms = self.clock.now();
         self.stats.writes = self.oracle.count() as u64;
         result
+    }
+
+    fn tell(&mut self) -> Result<(), Violation> {
+        self.run_until(self.acts_until)?;
+        self.sleep_through()?;
+        self.finish()
     }
 
     /// The kinds of its faults.

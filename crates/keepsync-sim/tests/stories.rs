@@ -83,3 +83,49 @@ fn every_planted_bug_of_the_runner_is_caught() {
         assert_eq!(total.broken.len(), 1, "{name} was not caught in {MOST} seeds");
     }
 }
+
+/// The second oracle sees these by itself, within [`FEW`] seeds: they lose, double, overwrite, turn around or leak. Those
+/// below the line are in the core and the server (feature `planted`).
+const SEEN_BY_HISTORY: [&str; 15] = [
+    "settles-on-timeout",
+    "answers-cross-accounts",
+    "cursor-without-page",
+    "not-durable",
+    "ignores-branch",
+    // -----
+    "order-by-wall-clock",
+    "fold-attempted",
+    "drop-on-401",
+    "new-id-on-retry",
+    "tombstone-over-edit",
+    "child-before-parent",
+    "flight-lost-at-restart",
+    "loss-not-kept",
+    "server-no-version-check",
+    "server-forgets-base-id",
+];
+const FEW: u64 = 12;
+
+#[test]
+fn the_second_oracle_alone_sees_bugs_that_lose_double_overwrite_or_leak() {
+    let alone = |bug| Plot {
+        bug,
+        oracle_only: true,
+        ..Plot::default()
+    };
+    let clean = many(0..FEW, cores(), &alone(None), true).unwrap();
+    assert!(clean.broken.is_empty(), "{:?}", clean.broken[0].violation);
+    let known: Vec<_> = SEEN_BY_HISTORY
+        .iter()
+        .filter_map(|name| Some((name, Bug::named(name)?)))
+        .collect();
+    assert!(known.len() >= 5);
+    for (name, bug) in known {
+        let total = many(0..FEW, cores(), &alone(Some(bug)), false).unwrap();
+        let seen = total.broken.first().and_then(|outcome| outcome.violation.as_ref());
+        assert!(
+            seen.is_some_and(|violation| violation.what.starts_with("the second oracle")),
+            "{name}: {seen:?}"
+        );
+    }
+}
