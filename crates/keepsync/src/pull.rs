@@ -226,7 +226,7 @@ fn apply_one(write: &mut Write<'_>, change: &RemoteChange, generation: i64) -> R
              ON CONFLICT (collection, id) DO UPDATE SET body = excluded.body, hlc = excluded.hlc, device_id = excluded.device_id,
              version = excluded.version, server_id = coalesce(excluded.server_id, server_id), updated_at = excluded.updated_at,
              synced_at = excluded.synced_at, seen = excluded.seen, base_id = excluded.base_id, clocks = excluded.clocks
-             WHERE state = 0 AND (excluded.version > version OR seen < excluded.seen)"
+             WHERE state = 0 AND (excluded.version > version OR seen < excluded.seen AND excluded.seen > 0)"
         });
         let replaced = write.conn.prepare_cached(&SQL)?.execute(params![
             change.collection,
@@ -284,11 +284,11 @@ fn reach_head(write: &mut Write<'_>, generations: &mut Generations) -> Result<()
         if was_complete {
             continue;
         }
-        // In the first generation there is none before it that a record could have been seen in.
-        let gone = match generation {
-            _ if planted::is(Bug::LostStays) => 0,
-            0 => 0,
-            _ => {
+        // In the first generation too: what was pushed before it may have been deleted since, and its tombstone
+        // forgotten.
+        let gone = match planted::is(Bug::LostStays) {
+            true => 0,
+            false => {
                 if lost_by_server {
                     epoch::keep_lost(write, &name, generation)?;
                 }
@@ -304,9 +304,7 @@ fn reach_head(write: &mut Write<'_>, generations: &mut Generations) -> Result<()
             session::forget_gone(write)?;
             write.changes.record(&name);
         }
-        if generation > 0 {
-            meet_nothing(write, &name, generation)?;
-        }
+        meet_nothing(write, &name, generation)?;
         write
             .conn
             .prepare_cached("UPDATE pull SET complete = 1, first_done = 1, remaining = 0 WHERE collection = ?1")?

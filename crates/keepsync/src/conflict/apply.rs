@@ -26,8 +26,8 @@ use uuid::Uuid;
 
 /// A version of a record came from the server. `refused` is the entry whose answer it was, if it
 /// was one: that entry, and those chained on it, were certainly not applied. `generation` is the
-/// pull from the start in whose course it came, if it was pulled: the first sighting in a generation
-/// is believed whatever its number, because a restored server counts from an earlier one.
+/// pull from the start in whose course it came, if it was pulled: the first sighting in a generation after
+/// the first is believed whatever its number, because a restored server counts from an earlier one.
 pub(crate) fn meet(
     write: &mut Write<'_>,
     collection: &str,
@@ -45,14 +45,21 @@ pub(crate) fn meet(
                 id,
                 parent.as_deref(),
                 remote,
-                generation.unwrap_or(0),
+                generation.unwrap_or(record::UNSEEN),
             )?;
         }
         return Ok(());
     };
     let seen = generation.unwrap_or(row.seen);
-    let first_sighting = generation.is_some_and(|generation| row.seen < generation);
+    let unseen = generation.is_some_and(|generation| row.seen < generation);
+    let first_sighting = unseen && generation != Some(0);
     if remote.version <= row.version && !first_sighting && refused.is_none() && !planted::is(Bug::StaleVersionWins) {
+        if unseen {
+            write
+                .conn
+                .prepare_cached("UPDATE record SET seen = ?2 WHERE rid = ?1")?
+                .execute(params![row.rid, seen])?;
+        }
         return Ok(());
     }
     let mut entries = heads_of(write.conn, collection, id, row.lane())?;

@@ -25,7 +25,7 @@ pub use write::{Mutation, Written, delete, patch, put, write};
 pub(crate) use device::{learn as learn_device, name as name_devices};
 pub(crate) use elsewhere::warn as warn_of_change;
 pub(crate) use history::{add as add_history, prune as prune_history};
-pub(crate) use row::{Base, Row, find, insert_confirmed, settle_state, show_unsent};
+pub(crate) use row::{Base, Row, UNSEEN, find, insert_confirmed, settle_state, show_unsent};
 pub(crate) use write::{Local, check_id, parent_of, write_local};
 
 use crate::{db::Read, error::Result};

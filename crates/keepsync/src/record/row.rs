@@ -153,6 +153,9 @@ pub(crate) struct Row {
     pub(crate) seen: i64,
 }
 
+/// What was made here, or came with an answer, and no pull has brought yet.
+pub(crate) const UNSEEN: i64 = -1;
+
 const COLUMNS: &str = "rid, collection, id, parent_id, body, hlc, device_id, base, base_body, base_hlc, base_device, \
                                   version, state, server_id, created_at, updated_at, synced_at, seen, clocks, base_clocks, base_id, \
                                   base_at";

@@ -2,6 +2,7 @@
 
 use super::{
     add_history,
+    row::UNSEEN,
     row::{Base, RecordState, Row, find},
 };
 use crate::{
@@ -339,7 +340,7 @@ fn insert_local(
         created_at: wall_ms,
         updated_at: wall_ms,
         synced_at: None,
-        seen: 0,
+        seen: UNSEEN,
     })
 }
 

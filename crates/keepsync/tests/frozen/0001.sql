@@ -39,7 +39,7 @@ CREATE TABLE record (
   created_at  INTEGER NOT NULL,            -- UTC ms
   updated_at  INTEGER NOT NULL,            -- UTC ms, of the visible body
   synced_at   INTEGER,                     -- UTC ms, when the base was last confirmed
-  seen        INTEGER NOT NULL DEFAULT 0   -- generation of the pull that last saw it
+  seen        INTEGER NOT NULL DEFAULT -1  -- generation of the pull that last saw it; -1: none did
 ) STRICT;
 CREATE UNIQUE INDEX record_key ON record (collection, id);
 CREATE INDEX record_gone ON record (synced_at) WHERE body IS NULL;
