@@ -457,6 +457,8 @@ impl History {
                 let there = self.writes.values_mut();
                 let there = there.filter(|write| write.user == *user && write.device == *device);
                 there.for_each(|write| write.wiped = true);
+                // What is written there from now on knows nothing of it.
+                self.last.retain(|(of, at, _), _| (of, at) != (user, device));
             }
             Fact::Restored => {
                 self.restored = true;

@@ -301,6 +301,11 @@ impl World {
             self.clock.now(),
             format_args!("{at} opens, version {}", self.devices[at].version),
         );
+        let device = &self.devices[at];
+        if let Some(app) = &device.app {
+            let witness = &mut self.oracle.witness;
+            witness.look_again((device.user(), at), &app.inspect, device.full)?;
+        }
         if self.stats.crashes > 0 {
             self.check_device(at, true)?;
         }
@@ -379,8 +384,10 @@ impl World {
     fn disk_full(&mut self, at: usize, full: bool) -> Result<(), Violation> {
         self.note_prunable(at)?;
         let delay = self.chance.of(Area::Disk, at).between(60_000, 3 * HOUR);
-        self.oracle.witness.look_away(at);
         let device = &mut self.devices[at];
+        if !full && device.app.is_some() {
+            self.oracle.witness.look_away(device.user(), at);
+        }
         device.full = full;
         device.disk.heal();
         if full {

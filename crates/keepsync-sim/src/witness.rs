@@ -119,9 +119,25 @@ impl Witness {
         self.facts.extend(deletions.into_iter().map(deletion));
     }
 
-    /// The disk has room.
-    pub(crate) fn look_away(&mut self, device: usize) {
-        self.stood.retain(|(_, at), _| *at != device);
+    /// The disk has room. Of a file that is not open just now it is seen when it is opened what went meanwhile.
+    pub(crate) fn look_away(&mut self, user: &str, device: usize) {
+        self.stood.remove(&(user.to_owned(), device));
+    }
+
+    /// A file was opened. What went from it before its process died, or as it was opened, while the disk was full?
+    pub(crate) fn look_again(
+        &mut self,
+        (user, device): (&str, usize),
+        file: &Inspector,
+        full: bool,
+    ) -> Result<(), Violation> {
+        if self.stood.contains_key(&(user.to_owned(), device)) {
+            self.look(user, device, file)?;
+            if !full {
+                self.look_away(user, device);
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn restored(&mut self) {

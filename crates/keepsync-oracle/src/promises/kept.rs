@@ -26,7 +26,7 @@ pub(super) fn judge(history: &History, judged: &mut Judged) {
             continue;
         }
         if write.deletes
-            && (undone(history, write, &places)
+            && (undone(history, name, write, &places)
                 || deletion_stands(write, &places)
                 || never_arrived(history, name, write, &places))
         {
@@ -106,7 +106,7 @@ fn found<'a>(history: &'a History, places: &Places<'a>) -> BTreeSet<&'a str> {
     // A deletion that arrived, or was undone by a restore, stands for what its author knew.
     open.extend(history.writes.iter().filter_map(|(name, write)| {
         let place = (write.user.as_str(), &write.key);
-        let stands = write.deletes && (places.deletions.contains(&place) || undone(history, write, places));
+        let stands = write.deletes && (places.deletions.contains(&place) || undone(history, name, write, places));
         stands.then_some(name.as_str())
     }));
     let mut found = BTreeSet::new();
@@ -135,12 +135,21 @@ fn deletion_stands(write: &Written, places: &Places<'_>) -> bool {
 }
 
 /// A restored server that never heard of a record cannot keep its deletion, and who made the record gives it again.
-/// So a restore after the deletion can undo it, and one before it where nothing is shown but what is older.
-fn undone(history: &History, write: &Written, places: &Places<'_>) -> bool {
+/// So a restore after the deletion can undo it, and one before it where all that is shown goes back to what is
+/// older, made by people who did not know of the deletion.
+fn undone(history: &History, name: &str, write: &Written, places: &Places<'_>) -> bool {
     let is_older = |write: &Written| write.n < history.before_restore;
+    let of_record = |other: &Written| other.user == write.user && other.key == write.key && !other.deletes;
+    let goes_back = |shown: &str| {
+        let mut given_again = history
+            .writes
+            .iter()
+            .filter(|(_, other)| is_older(other) && of_record(other));
+        given_again.any(|(older, _)| history.knew(shown, older)) && !history.knew(shown, name)
+    };
     let shown = places.shown_writes.get(&(write.user.as_str(), &write.key));
     let mut shown = shown.into_iter().flatten();
-    is_older(write) || (history.restored && shown.all(|name| history.writes.get(*name).is_some_and(is_older)))
+    is_older(write) || (history.restored && shown.all(|shown| goes_back(shown)))
 }
 
 /// A deletion of what never arrived is complete where it was made: there is nothing that it would have to travel
