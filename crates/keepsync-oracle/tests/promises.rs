@@ -316,6 +316,46 @@ fn a_deletion_may_be_undone_by_a_restore_after_it_and_by_a_full_disk_that_took_i
 }
 
 #[test]
+fn a_deletion_is_undone_by_a_restore_where_what_was_given_again_went_on_without_knowing_of_it() {
+    let story = |went_on: bool| {
+        move |facts: &mut Vec<Fact>| {
+            without_end(facts);
+            facts.push(Fact::Restored);
+            facts.extend(deleted("a4", "phone", "w1", &["b1"]));
+            facts.extend(wrote("b2", "tablet", "w1", if went_on { &["b1"] } else { &[] }));
+            facts.extend([applied("b2", "w1", 4), holds("a2", "s1", 1), holds("b2", "w1", 4)]);
+            for device in ["phone", "tablet"] {
+                facts.extend([shows(device, "a2", "s1"), shows(device, "b2", "w1")]);
+            }
+        }
+    };
+    assert_eq!(with(story(true)), []);
+    assert!(with(story(false)).contains(&Promise::Kept), "nobody gave it again");
+}
+
+#[test]
+fn who_was_wiped_deletes_what_was_written_there_since_and_nothing_older() {
+    let story = |wiped: bool| {
+        move |facts: &mut Vec<Fact>| {
+            facts.extend(wiped.then(|| Fact::Wiped {
+                user: "ann".to_owned(),
+                device: "phone".to_owned(),
+            }));
+            facts.extend(wrote("a4", "phone", "w1", &[]));
+            facts.extend(deleted("a5", "phone", "w1", &["a4"]));
+            facts.push(Fact::History {
+                user: "ann".to_owned(),
+                device: "phone".to_owned(),
+                key: key("w1"),
+                write: Some("a4".to_owned()),
+            });
+        }
+    };
+    assert_eq!(with(story(true)), []);
+    assert_eq!(with(story(false)), [Promise::Kept]);
+}
+
+#[test]
 fn what_is_brought_back_after_a_deletion_begins_its_order_anew() {
     let back = |deletes: bool| {
         move |facts: &mut Vec<Fact>| {
