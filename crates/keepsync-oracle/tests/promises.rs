@@ -322,7 +322,8 @@ fn a_deletion_is_undone_by_a_restore_where_what_was_given_again_went_on_without_
             without_end(facts);
             facts.push(Fact::Restored);
             facts.extend(deleted("a4", "phone", "w1", &["b1"]));
-            facts.extend(wrote("b2", "tablet", "w1", if went_on { &["b1"] } else { &[] }));
+            let (device, saw): (_, &[&str]) = if went_on { ("tablet", &["b1"]) } else { ("laptop", &[]) };
+            facts.extend(wrote("b2", device, "w1", saw));
             facts.extend([applied("b2", "w1", 4), holds("a2", "s1", 1), holds("b2", "w1", 4)]);
             for device in ["phone", "tablet"] {
                 facts.extend([shows(device, "a2", "s1"), shows(device, "b2", "w1")]);
