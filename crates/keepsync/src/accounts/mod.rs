@@ -30,7 +30,10 @@ use crate::{
     store::{Backend, Store},
 };
 use rusqlite::Connection;
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// An account that has a file on this device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +58,8 @@ pub struct Accounts {
     options: OpenOptions,
     backend: MakeBackend,
     current: tokio::sync::Mutex<Option<Store>>,
+    /// Who looks at files or wipes them, one at a time: a call that was dropped may still be at work.
+    files: Arc<Mutex<()>>,
 }
 
 impl Accounts {
@@ -77,6 +82,7 @@ impl Accounts {
             options,
             backend: Box::new(backend),
             current: tokio::sync::Mutex::new(None),
+            files: Arc::default(),
         })
     }
 
@@ -129,7 +135,7 @@ impl Accounts {
     pub async fn sign_out(&self, account: &str) -> Result<u64> {
         self.close(account).await?;
         let file = self.file(account)?;
-        blocking(move || match file.exists() {
+        self.blocking(move || match file.exists() {
             true => unsent(&Db::reader(&file)?),
             false => Ok(0),
         })
@@ -155,7 +161,7 @@ impl Accounts {
     pub async fn list(&self) -> Result<Vec<Known>> {
         let folder = self.folder.clone();
         let options = self.options.clone();
-        blocking(move || {
+        self.blocking(move || {
             let mut known = Vec::new();
             for file in wipe::account_files(&folder)? {
                 let read = || {
@@ -193,7 +199,7 @@ impl Accounts {
     /// Those of reading its file.
     pub async fn losses(&self, account: &str) -> Result<Losses> {
         let (file, collections) = (self.file(account)?, self.options.collections.clone());
-        blocking(move || losses::of(&file, &collections)).await
+        self.blocking(move || losses::of(&file, &collections)).await
     }
 
     /// Deletes an account's file and all that stands beside it, for good. `yes` is what the user agreed
@@ -209,7 +215,7 @@ impl Accounts {
         }
         self.close(account).await?;
         let (file, collections, yes) = (self.file(account)?, self.options.collections.clone(), yes.clone());
-        blocking(move || {
+        self.blocking(move || {
             if losses::of(&file, &collections)? != yes {
                 return Err(Error::WouldLose);
             }
@@ -217,17 +223,22 @@ impl Accounts {
         })
         .await
     }
+
+    async fn blocking<T: Send + 'static>(&self, f: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+        let files = self.files.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let _alone = files.lock().unwrap_or_else(PoisonError::into_inner);
+            f()
+        });
+        done.await
+            .map_err(|_| Error::Internal("looking at an account's file panicked".to_owned()))?
+    }
 }
 
 impl std::fmt::Debug for Accounts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Accounts").finish_non_exhaustive()
     }
-}
-
-async fn blocking<T: Send + 'static>(f: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    let done = tokio::task::spawn_blocking(f).await;
-    done.map_err(|_| Error::Internal("looking at an account's file panicked".to_owned()))?
 }
 
 fn account_of(conn: &Connection) -> Result<String> {
