@@ -14,7 +14,7 @@ use keepsync::{
     session,
     settings::{AfterLast, Settings},
 };
-use std::sync::atomic::Ordering::Relaxed;
+use std::{collections::BTreeSet, sync::atomic::Ordering::Relaxed};
 use uuid::Uuid;
 
 fn outcome(device: &Device, op: Uuid) -> WriteOutcome {
@@ -451,13 +451,20 @@ fn every_other_state_has_its_answer() {
 
 #[test]
 fn what_only_the_drain_knows_stands_for_what_could_go() {
+    let mut said = BTreeSet::from([Why::Drain(Status::Idle).message()]);
     for (status, code) in [
         (Status::Offline, "offline"),
         (Status::NeedsSignIn, "needs_sign_in"),
         (Status::StorageFull, "storage_full"),
         (Status::LocalOnly, "local_only"),
+        (Status::Elsewhere, "elsewhere"),
         (Status::WaitingUntil { at: 5 }, "waiting"),
     ] {
+        let says = Why::Ready.under(status).message();
+        assert!(
+            !says.is_empty() && said.insert(says),
+            "{code}: each has words of its own"
+        );
         assert_eq!(Why::Ready.under(status).code(), code);
         assert_eq!(Why::Unanswered.under(status).code(), code);
         assert_eq!(Why::Held.under(status).code(), "held");
