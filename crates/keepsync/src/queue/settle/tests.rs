@@ -260,6 +260,46 @@ fn a_refused_write_is_superseded_by_the_one_that_passed_it_by_however_that_is_kn
     }
 }
 
+/// The version that an operation of this device made was pulled.
+fn pulled(db: &mut Db, op: Uuid, body: &str, number: i64) {
+    let version = RemoteVersion {
+        body: Some(body.to_owned()),
+        version: number,
+        op: Some(op),
+        ..RemoteVersion::default()
+    };
+    db.write(|write| conflict::meet(write, "workout", "w", &version, None, Some(1)))
+        .unwrap();
+}
+
+#[test]
+fn a_pulled_version_of_our_own_takes_what_went_before_it_along() {
+    let mut db = device();
+    put(&mut db, "w", r#"{"n":1}"#);
+    send(&mut db, &[1]);
+    put(&mut db, "w", r#"{"n":2}"#);
+    let (batch, _) = send(&mut db, &[1, 2]);
+    pulled(&mut db, batch.items[1].op, r#"{"n":2}"#, 2);
+    assert_eq!(seqs(&db), [0; 0]);
+}
+
+#[test]
+fn a_refused_write_whose_version_is_pulled_all_the_same_has_arrived() {
+    let mut db = device();
+    put(&mut db, "w", r#"{"n":1}"#);
+    let (batch, _) = send(&mut db, &[1]);
+    let op = batch.items[0].op;
+    let rejection = Rejection {
+        seq: 1,
+        op,
+        code: "validation".to_owned(),
+        message: String::new(),
+    };
+    db.write(|write| park(write, &rejection)).unwrap();
+    pulled(&mut db, op, r#"{"n":1}"#, 1);
+    assert_eq!(seqs(&db), [0; 0]);
+}
+
 #[test]
 fn a_refused_completion_holds_what_follows() {
     let mut db = device();
