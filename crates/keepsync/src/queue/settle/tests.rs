@@ -488,3 +488,38 @@ fn what_is_written_of_an_entry_that_is_away_stands_against_what_it_went_out_with
     assert_eq!((head.base_op, head.maybe_sent), (None, true));
     assert_eq!(in_flight(&db), [1]);
 }
+
+#[test]
+fn what_was_not_taken_stays_between_what_was_and_the_queue_is_told() {
+    let mut db = device();
+    for id in ["a", "b", "c"] {
+        put(&mut db, id, r#"{"n":1}"#);
+    }
+    let (batch, flight) = send(&mut db, &[1, 2, 3]);
+    let mut answer = all_taken(&batch, 1, false);
+    answer.results[1].1 = Outcome::Retry { after_ms: None };
+    settle_with(&mut db, &flight, &answer);
+    assert_eq!(seqs(&db), [2]);
+
+    let mut db = device();
+    put(&mut db, "a", r#"{"n":1}"#);
+    let (batch, flight) = send(&mut db, &[1]);
+    let answer = all_taken(&batch, 1, false);
+    let (report, changes) = db.write(|write| settle(write, &flight, &answer)).unwrap();
+    assert!(changes.queue && !report.other_epoch);
+    // The same epoch again is no other one.
+    put(&mut db, "a", r#"{"n":2}"#);
+    let (batch, flight) = send(&mut db, &[2]);
+    let report = settle_with(&mut db, &flight, &all_taken(&batch, 2, false));
+    assert_eq!((report.accepted, report.other_epoch), (1, false));
+}
+
+#[test]
+fn in_one_generation_an_older_version_is_not_believed_after_a_newer_one() {
+    let mut db = device();
+    for (number, n) in [(2, 2), (1, 1)] {
+        pulled(&mut db, Uuid::from_u128(9), &format!(r#"{{"n":{n}}}"#), number);
+    }
+    let record = db.read(|read| read.get("workout", "w")).unwrap().unwrap();
+    assert_eq!(record.body.as_deref(), Some(r#"{"n":2}"#));
+}
