@@ -8,6 +8,7 @@ use crate::{
     collection::{Collection, Collections, OnRejected},
     conflict::Policy,
     db::Db,
+    drain::{Release, Step, carry_out},
     env::Env,
     queue::{self, WriteOutcome},
     remote::{PullPage, PushBatch, RemoteChange},
@@ -522,4 +523,38 @@ fn in_one_generation_an_older_version_is_not_believed_after_a_newer_one() {
     }
     let record = db.read(|read| read.get("workout", "w")).unwrap().unwrap();
     assert_eq!(record.body.as_deref(), Some(r#"{"n":2}"#));
+}
+
+#[test]
+fn a_refused_write_goes_again_before_a_later_one_that_has_not_left() {
+    let mut db = device();
+    put(&mut db, "w", r#"{"n":1}"#);
+    let (batch, flight) = send(&mut db, &[1]);
+    put(&mut db, "w", r#"{"n":2}"#);
+    let refused = Outcome::Rejected {
+        code: "validation".to_owned(),
+        message: String::new(),
+    };
+    let answer = PushAnswer {
+        results: vec![(batch.items[0].op, refused)],
+        server_time: None,
+        epoch: Some("e1".to_owned()),
+    };
+    let report = settle_with(&mut db, &flight, &answer);
+    db.write(|write| park(write, &report.rejected[0])).unwrap();
+    db.write(|write| queue::retry(write, batch.items[0].op)).unwrap();
+    assert_eq!(send(&mut db, &[1, 2]).0.items.len(), 2);
+}
+
+#[test]
+fn who_watches_the_queue_hears_of_what_is_freed_and_of_nothing_else() {
+    let mut db = device();
+    put(&mut db, "w", r#"{"n":1}"#);
+    let (_, flight) = send(&mut db, &[1]);
+    settle_with(&mut db, &flight, &PushAnswer::default());
+    let heard = [(); 2].map(|()| {
+        let release = Step::Release(Release::Unanswered(vec![1]));
+        carry_out(&mut db, release).1.queue
+    });
+    assert_eq!(heard, [true, false]);
 }
