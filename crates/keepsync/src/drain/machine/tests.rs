@@ -1295,6 +1295,16 @@ fn silence_of_a_pull_fetches_a_smaller_page_at_once() {
 }
 
 #[test]
+fn silence_of_a_push_sends_half_the_batch_at_once() {
+    let (mut bench, ..) = pushing(8);
+    let (probe, asked) = bench.after(20_000).unwrap();
+    match bench.answer(probe, well(&asked)) {
+        Some((_, Request::Push(batch))) => assert_eq!(batch.items.len(), 4),
+        other => unreachable!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_large_batch_on_a_slow_uplink_is_not_taken_for_silence() {
     let mut bench = Bench::new(settings());
     bench.pulls = false;
