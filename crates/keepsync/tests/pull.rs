@@ -12,7 +12,7 @@ use keepsync::{
     conflict::Policy,
     drain::{Answer, Request, Step, StepDone, carry_out},
     record::{Query, RecordState},
-    remote::{Accepted, Outcome, PullPage, PushAnswer, RemoteChange},
+    remote::{Accepted, Fault, Outcome, PullPage, PushAnswer, RemoteChange},
     settings::Settings,
 };
 
@@ -319,6 +319,35 @@ fn a_required_collection_gates_until_it_was_pulled_whole_or_the_user_goes_on() {
         carry_out(&mut device.db, Step::ApplyPage(page(vec![], "2", false)));
         assert!(missing(&device).is_empty());
     }
+}
+
+/// Somebody has deleted it since, and the backend has forgotten that; or it was never asked what there is.
+#[test]
+fn what_was_pushed_before_the_first_whole_pull_and_is_not_in_it_is_gone() {
+    let mut device = Device::new();
+    for id in ["kept", "gone"] {
+        device.put("workout", id, "{}");
+    }
+    device.put("workout", "unsent", "{}");
+    device.sync(|request| {
+        Some(match request {
+            Request::Pull(_) => Answer::Pulled(Err(Fault::Server { status: 500 })),
+            Request::Push(batch) => answered(&batch, &mut |item| (item.id != "unsent").then(|| accepted(1))),
+            other => well(other),
+        })
+    });
+    carry_out(
+        &mut device.db,
+        Step::ApplyPage(page(
+            vec![change("workout", "kept", version(1, Some("{}"), 0))],
+            "1",
+            true,
+        )),
+    );
+    assert!(device.get("workout", "gone").is_some(), "a page is not the whole");
+    carry_out(&mut device.db, Step::ApplyPage(page(vec![], "2", false)));
+    let there = ["kept", "gone", "unsent"].map(|id| device.get("workout", id).is_some());
+    assert_eq!(there, [true, false, true]);
 }
 
 #[test]

@@ -175,8 +175,7 @@ fn journal(write: &Write<'_>, mut taken: Vec<&Taken<'_>>, epoch: &str) -> Result
 }
 
 /// What was on its way is answered: entries that stay keep the mark, and what they were chained on, in their own
-/// rows. What an earlier flight
-/// left is not touched: a disk that is full has room for a small one's pages only.
+/// rows. What an earlier flight left is not touched: a disk that is full has room for a small one's pages only.
 pub(super) fn land(write: &mut Write<'_>, flight: &Flight, arrived: &HashSet<i64>) -> Result<()> {
     let seqs = || flight.items.iter().map(|(seq, _)| *seq);
     let stay: Vec<i64> = seqs().filter(|seq| !arrived.contains(seq)).collect();

@@ -159,20 +159,21 @@ fn freshen_followers(write: &mut Write<'_>, head: &Head) -> Result<()> {
     Ok(())
 }
 
-/// Sends an entry again as it is, now: a parked one, or one that waits for its time.
+/// Sends an entry again as it is, now: a parked one, or one that waits for its time. A refused write that later
+/// ones have passed by, of which one may be on the server, stays as it is: the answer to that one decides.
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::Invalid`] for an entry in conflict or held.
 pub fn retry(write: &mut Write<'_>, op: Uuid) -> Result<()> {
     let head = find_op(write.conn, op)?;
     match head.state {
-        EntryState::Waiting | EntryState::Parked => release(write, head),
+        EntryState::Waiting | EntryState::Parked => release(write, head).map(drop),
         EntryState::Held => Err(Error::invalid("entry", "held until its session is done")),
         EntryState::Conflict => Err(Error::invalid("entry", "in conflict: resolve the conflict")),
     }
 }
 
-/// Sends everything again that is parked or waits for its time. Gives how many.
+/// Sends everything again that is parked or waits for its time, as [`retry`] does. Gives how many are to be sent.
 ///
 /// # Errors
 /// Only those of the file.
@@ -184,17 +185,18 @@ pub fn retry_all(write: &mut Write<'_>) -> Result<u64> {
         let rows = statement.query_map([], head_from_sql)?;
         rows.collect::<rusqlite::Result<_>>()?
     };
-    let count = heads.len() as u64;
+    let mut count = 0;
     for head in heads {
-        release(write, head)?;
+        count += u64::from(release(write, head)?);
     }
     Ok(count)
 }
 
-fn release(write: &mut Write<'_>, mut head: Head) -> Result<()> {
+/// Gives whether it is to be sent.
+fn release(write: &mut Write<'_>, mut head: Head) -> Result<bool> {
     let parked = head.state == EntryState::Parked;
     if parked && is_being_overtaken(write, &head)? {
-        return Ok(());
+        return Ok(false);
     }
     head.state = EntryState::Waiting;
     head.attempts = 0;
@@ -205,7 +207,7 @@ fn release(write: &mut Write<'_>, mut head: Head) -> Result<()> {
     if parked {
         record::settle_state(write, &head.collection, &head.id)?;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// One that passed it by may be on the server, and was made on it: the answer to that one decides.

@@ -2,8 +2,7 @@
 
 use super::{
     add_history,
-    row::UNSEEN,
-    row::{Base, RecordState, Row, find},
+    row::{Base, RecordState, Row, UNSEEN, find},
 };
 use crate::{
     body::{Body, merge_patch},

@@ -237,6 +237,7 @@ fn a_refused_write_is_superseded_by_the_one_that_passed_it_by_however_that_is_kn
         let later = &batch.items[0];
         // Until it is known what became of that one, a tap changes nothing.
         db.write(|write| queue::retry(write, refused)).unwrap();
+        assert_eq!(db.write(queue::retry_all).unwrap().0, 0);
         if pulled {
             let version = RemoteVersion {
                 body: later.body.clone(),
