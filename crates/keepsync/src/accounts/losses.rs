@@ -26,8 +26,8 @@ pub struct Losses {
     pub pairs: u64,
     /// Damaged files that were set aside, which may hold what could not be read.
     pub damaged_files: u64,
-    /// Which state of the file this was told of.
-    state: (i64, i64, i64),
+    /// Which state of the file this was told of. Opaque.
+    pub token: String,
 }
 
 impl Losses {
@@ -35,7 +35,7 @@ impl Losses {
     pub fn is_nothing(&self) -> bool {
         *self
             == Self {
-                state: self.state,
+                token: self.token.clone(),
                 ..Self::default()
             }
     }
@@ -83,11 +83,14 @@ fn look(conn: &Connection, collections: &Collections) -> Result<Losses> {
         local_records += u64::try_from(lost).unwrap_or(0);
     }
     drop(rows);
-    let state = conn.query_row(
+    let token = conn.query_row(
         "SELECT coalesce((SELECT max(hlc) FROM record), 0), coalesce((SELECT max(hlc) FROM entry), 0),
          coalesce((SELECT sum(length(key) + length(value)) FROM kv), 0)",
         [],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        |row| {
+            let parts: [i64; 3] = [row.get(0)?, row.get(1)?, row.get(2)?];
+            Ok(parts.map(|part| part.to_string()).join("-"))
+        },
     )?;
     let losses = Losses {
         unsent: count("SELECT count(*) FROM entry")?,
@@ -96,7 +99,7 @@ fn look(conn: &Connection, collections: &Collections) -> Result<Losses> {
         local_records,
         pairs: count("SELECT count(*) FROM kv")?,
         damaged_files: 0,
-        state,
+        token,
     };
     drop(statement);
     conn.execute_batch("ROLLBACK")?;

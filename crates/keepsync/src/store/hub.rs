@@ -150,6 +150,11 @@ impl Hub {
         }
     }
 
+    pub(super) fn collections(&self) -> Vec<(String, watch::Receiver<u64>)> {
+        let all = self.collections.iter();
+        all.map(|(name, sender)| (name.clone(), sender.subscribe())).collect()
+    }
+
     pub(super) fn collection(&self, name: &str) -> Option<watch::Receiver<u64>> {
         self.collections.get(name).map(watch::Sender::subscribe)
     }

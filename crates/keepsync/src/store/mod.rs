@@ -25,6 +25,7 @@
 mod calls;
 mod confirm;
 mod drainer;
+mod feed;
 mod first_sync;
 mod hub;
 mod inbox;
@@ -34,6 +35,7 @@ mod watch;
 mod writer;
 
 pub use confirm::Confirmation;
+pub use feed::Feed;
 pub use watch::{Subscription, Watch};
 
 use crate::{
@@ -230,7 +232,8 @@ impl Store {
         store.is_open().then_some(store)
     }
 
-    pub(crate) fn is_open(&self) -> bool {
+    /// Whether it has not been closed.
+    pub fn is_open(&self) -> bool {
         lock(&self.inner.commands).is_some()
     }
 
