@@ -38,6 +38,9 @@ pub(crate) const JUDGED: &str = "judged";
 /// Two of one date are twins.
 pub(crate) const TWINS: &str = "meal";
 
+/// Where a refused write holds up nothing but itself.
+pub(crate) const PARKS_ENTRIES: &str = "tag";
+
 /// What hangs on a twin.
 pub(crate) const DISHES: &str = "dish";
 
@@ -62,7 +65,7 @@ pub(crate) fn collections(version: u32) -> keepsync::Result<Collections> {
         Collection::new("note", Policy::LastWriteWins).index("n"),
         Collection::new("goal", Policy::Ask),
         Collection::new("profile", profile),
-        Collection::new("tag", Policy::ClientWins)
+        Collection::new(PARKS_ENTRIES, Policy::ClientWins)
             .priority(-1)
             .on_rejected(OnRejected::ParkEntry),
         Collection::new("mixed", Policy::LastWriteWins)

@@ -12,7 +12,7 @@
 //! | S1 the same answer | an operation that made its record's current version is answered as at first, however late it comes again | `World::push` |
 //! | never back | a page that is older than what the answer to a push told takes nothing back | `World::step` |
 //! | S2 misuse | no operation id comes with two contents | `World::push` |
-//! | S3 in order | the markers of a device arrive in their order in each record; no child before its parent, no end of a session before its children | `Oracle::read_applied`, `World::check_children` |
+//! | S3 in order | the markers of a device arrive in their order in each record; no child before its parent, no end of a session before its children, nothing before a refused write of its record that holds its lane | `Oracle::read_applied`, `World::check_followed` |
 //! | S7 edits in flight | the body of what may have been sent does not change | `Oracle::check_entry` |
 //! | K1, K2 | each answer of the server is that of the contract's model | [`backend`](crate::backend) |
 //! | A1 mine only | no marker of one account in the file, the queue or the requests of another | `Oracle::read_applied`, `check_entry`, `check_record` |

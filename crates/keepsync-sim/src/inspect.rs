@@ -4,6 +4,9 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Result};
 use std::path::Path;
 use uuid::Uuid;
 
+/// The state of an entry that was refused.
+pub const PARKED: i64 = 3;
+
 /// A second, reading connection to a device's file.
 #[derive(Debug)]
 pub struct Inspector(Connection);

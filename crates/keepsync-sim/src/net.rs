@@ -2,10 +2,13 @@
 //! answers, and the server's own bad days.
 
 use crate::{
+    app::PARKS_ENTRIES,
+    backend::Account,
     bug::Bug,
     chance::Area,
     device::App,
     faults::Sleep,
+    inspect::PARKED,
     oracle::{Violation, broken},
     server::Applied,
     world::{Happening, World},
@@ -586,40 +589,44 @@ impl World {
             return Ok(());
         };
         self.oracle.read_server(user, account)?;
-        for applied in account.log().get(known..).unwrap_or_default() {
-            if matches!(applied.operation, Operation::Complete | Operation::Skip) {
-                self.check_children(user, applied)?;
-            }
-        }
-        Ok(())
+        self.check_followed(user, account, account.log().get(known..).unwrap_or_default())
     }
 
-    /// A session's end never arrives before its children.
-    fn check_children(&self, user: &'static str, applied: &Applied) -> Result<(), Violation> {
-        let device = self.devices.iter().find(|device| device.id == applied.device);
-        let Some((app, account)) = device
+    /// Of what one request has brought: a session's end never arrives before its children, and nothing before a refused
+    /// write of its record, unless its collection parks entries alone.
+    fn check_followed(&self, user: &'static str, account: &Account, news: &[Applied]) -> Result<(), Violation> {
+        let sender = news.first().map(|applied| &applied.device);
+        let device = self.devices.iter().find(|device| Some(&device.id) == sender);
+        let Some(app) = device
             .filter(|device| device.user() == user)
-            .and_then(|device| Some((device.app.as_ref()?, self.server.account(user)?)))
+            .and_then(|device| device.app.as_ref())
         else {
             return Ok(());
         };
         let entries = app.inspect.entries()?;
-        let Some(end) = entries.iter().find(|entry| entry.op == applied.op) else {
-            return Ok(());
-        };
-        let early = entries.iter().find(|entry| {
-            entry.lane == end.id && entry.id != end.id && entry.seq < end.seq && !account.has_applied(entry.op)
-        });
-        match early {
-            Some(child) => broken(
-                "in order",
-                format!(
-                    "{:?} ended before its {}/{} arrived",
-                    applied.key, child.collection, child.id
-                ),
-            ),
-            None => Ok(()),
+        for applied in news {
+            let Some(sent) = entries.iter().find(|entry| entry.op == applied.op) else {
+                continue;
+            };
+            let ends = matches!(applied.operation, Operation::Complete | Operation::Skip);
+            // A restored server is given again what it had, and may refuse it now.
+            let in_lane = applied.key.0 != PARKS_ENTRIES && self.oracle.restores == 0;
+            let missing = entries.iter().find(|entry| {
+                let is_child = ends && entry.lane == sent.id && entry.id != sent.id;
+                let same = (&entry.collection, &entry.id) == (&sent.collection, &sent.id);
+                let is_refused = in_lane && same && entry.state == PARKED;
+                (is_child || is_refused) && entry.seq < sent.seq && !account.has_applied(entry.op)
+            });
+            if let Some(before) = missing {
+                let (how, what) = (applied.operation, &applied.key);
+                let record = (&before.collection, &before.id);
+                return broken(
+                    "in order",
+                    format!("{how:?} of {what:?} arrived before {} of {record:?}", before.op),
+                );
+            }
         }
+        Ok(())
     }
 }
 
