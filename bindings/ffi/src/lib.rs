@@ -62,4 +62,7 @@ pub use sessions::Session;
 pub use store::{Salvage, Store};
 pub use sync::{CollectionProgress, FirstSyncProgress, FirstSyncState, HalfResult, Report, Status};
 
+#[cfg(test)]
+mod transcript;
+
 uniffi::setup_scaffolding!();

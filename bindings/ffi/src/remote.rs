@@ -331,6 +331,11 @@ impl TryFrom<PullPage> for core::PullPage {
 
 /// Why a whole request has no usable answer. A fault settles no write.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, uniffi::Error)]
+#[cfg_attr(
+    test,
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", rename_all_fields = "camelCase")
+)]
 pub enum RemoteFault {
     /// No route, DNS, refused, reset, or a captive portal. Costs no attempt.
     #[error("offline")]
