@@ -59,6 +59,7 @@ pub(crate) fn options(file: Option<PathBuf>) -> OpenOptions {
     OpenOptions {
         place: file.map_or(Place::Memory, Place::File),
         account: ACCOUNT.to_owned(),
+        key: None,
         device_id: Some("phone".to_owned()),
         collections: collections(),
         settings: Settings {

@@ -176,6 +176,7 @@ impl Device {
         let db = Db::open(OpenOptions {
             place: Place::Folder(self.folder.clone()),
             account: self.user().to_owned(),
+            key: None,
             device_id: Some(self.id.clone()),
             collections,
             settings: settings.clone(),

@@ -92,6 +92,10 @@ pub enum Error {
     /// The file is another program's database; it was left untouched. Not retryable.
     #[error("the file is another program's database")]
     ForeignFile,
+    /// The file cannot be read with this key, or not without one, or is not encrypted at all. It was left untouched:
+    /// with the right key everything is there. Retryable once the system gives the right key.
+    #[error("the file cannot be read with this key")]
+    WrongKey,
     /// The file belongs to another account. Not retryable.
     #[error("the file belongs to another account")]
     OtherAccount,
@@ -143,6 +147,7 @@ impl Error {
             Self::Unavailable => "unavailable",
             Self::NewerFile { .. } => "newer_file",
             Self::ForeignFile => "foreign_file",
+            Self::WrongKey => "wrong_key",
             Self::OtherAccount => "other_account",
             Self::Damaged { .. } => "damaged",
             Self::WouldLose => "would_lose",
@@ -155,7 +160,7 @@ impl Error {
     pub fn retry_class(&self) -> RetryClass {
         match self {
             Self::Locked | Self::MaybeSent | Self::Damaged { .. } | Self::Internal(_) => RetryClass::Later,
-            Self::StorageFull | Self::ReadOnlyFile | Self::Unavailable => RetryClass::AfterUser,
+            Self::StorageFull | Self::ReadOnlyFile | Self::Unavailable | Self::WrongKey => RetryClass::AfterUser,
             _ => RetryClass::Never,
         }
     }

@@ -145,7 +145,7 @@ mod error;
 pub mod planted;
 
 pub use body::Body;
-pub use db::{Db, OpenOptions, Place, Read, Write};
+pub use db::{Db, Key, OpenOptions, Place, Read, Write};
 pub use error::{Error, Result, RetryClass};
 pub use first_sync::continue_without_first_sync;
 #[doc(hidden)]

@@ -16,7 +16,7 @@ use keepsync::{
     record::{Compare, Query, RecordState},
     session::SessionState,
 };
-use local::{file, options};
+use local::{file, options, raw};
 use rusqlite::Connection;
 use uuid::Uuid;
 
@@ -33,7 +33,7 @@ fn op(last: u128) -> Uuid {
 
 fn open_frozen(folder: &std::path::Path) -> Db {
     if !file(folder).exists() {
-        let frozen = Connection::open(file(folder)).unwrap();
+        let frozen = raw(&file(folder));
         frozen.execute_batch(FROZEN).unwrap();
     }
     let options = OpenOptions {

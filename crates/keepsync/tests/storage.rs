@@ -15,7 +15,7 @@ use keepsync::{
     Db, Error, OpenOptions, Place, Result, Store, kv,
     record::{self, Query},
 };
-use local::{ACCOUNT, beside, child, child_folder, collections, file, options, run_child};
+use local::{ACCOUNT, beside, child, child_folder, collections, file, key, options, raw, run_child};
 use rusqlite::Connection;
 use std::{
     collections::BTreeSet,
@@ -90,7 +90,7 @@ fn accounts_have_files_of_their_own() {
 // Written by a newer version.
 
 fn make_newer(path: &Path) -> Connection {
-    let newer = Connection::open(path).unwrap();
+    let newer = raw(path);
     newer
         .execute_batch("PRAGMA wal_autocheckpoint=0; CREATE TABLE of_the_future (x); PRAGMA user_version=9999")
         .unwrap();
@@ -138,7 +138,7 @@ fn another_programs_database_is_refused_and_untouched() {
     for version in ["", "PRAGMA user_version=1"] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notes.db");
-        let theirs = Connection::open(&path).unwrap();
+        let theirs = raw(&path);
         theirs
             .execute_batch(&format!("CREATE TABLE notes (text); {version}"))
             .unwrap();
@@ -219,7 +219,10 @@ async fn other_accounts_have_other_stores() {
 // The installation's id.
 
 fn installed(folder: &Path, account: &str) -> OpenOptions {
-    OpenOptions::new(folder, account, collections())
+    OpenOptions {
+        key: key(),
+        ..OpenOptions::new(folder, account, collections())
+    }
 }
 
 #[test]
@@ -517,7 +520,7 @@ fn a_read_only_disk_takes_no_new_file() {
 #[test]
 fn a_file_locked_by_another_process_has_its_own_error_and_works_afterwards() {
     let folder = prepared();
-    let other = Connection::open(file(folder.path())).unwrap();
+    let other = raw(&file(folder.path()));
     other
         .execute_batch("PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT")
         .unwrap();
@@ -533,7 +536,7 @@ async fn a_write_that_meets_a_lock_changes_nothing_and_works_afterwards() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(options(folder.path()), None).await.unwrap();
     store.put("workout", "w1", "{}").await.unwrap();
-    let other = Connection::open(file(folder.path())).unwrap();
+    let other = raw(&file(folder.path()));
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     assert_eq!(store.put("workout", "w2", "{}").await.err(), Some(Error::Locked));
     assert!(store.get("workout", "w1").await.unwrap().is_some(), "reads go on");

@@ -112,6 +112,7 @@ async fn open(identity: Identity) -> Result<Store, Failure> {
     let options = OpenOptions {
         place: keepsync::Place::File(identity.file),
         account: identity.user,
+        key: None,
         device_id: None,
         collections: collections()?,
         settings: Settings {

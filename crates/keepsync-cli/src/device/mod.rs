@@ -76,6 +76,7 @@ async fn open(named: &Named, verb: &Verb) -> Result<Store, Failure> {
     let options = OpenOptions {
         place: keepsync::Place::File(named.db.clone()),
         account: named.user.clone(),
+        key: None,
         device_id: None,
         collections: collections()?,
         settings: Settings {

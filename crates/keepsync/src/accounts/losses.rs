@@ -2,6 +2,7 @@
 
 use super::exists;
 use crate::{
+    OpenOptions,
     collection::Collections,
     db::{Db, salvage, wipe},
     error::Result,
@@ -41,7 +42,7 @@ impl Losses {
     }
 }
 
-pub(super) fn of(file: &Path, collections: &Collections) -> Result<Losses> {
+pub(super) fn of(file: &Path, options: &OpenOptions) -> Result<Losses> {
     // What was saved from a damaged file may not be in its place yet.
     salvage::resume(file)?;
     let damaged_files = u64::try_from(wipe::set_aside(file).len()).unwrap_or(u64::MAX);
@@ -51,8 +52,8 @@ pub(super) fn of(file: &Path, collections: &Collections) -> Result<Losses> {
             ..Losses::default()
         });
     }
-    let conn = Db::reader(file)?;
-    let seen = || look(&conn, collections);
+    let conn = Db::reader(file, options.key.as_ref())?;
+    let seen = || look(&conn, &options.collections);
     let losses = seen().map_err(|error| Db::locate(error, file))?;
     Ok(Losses {
         damaged_files,

@@ -134,9 +134,9 @@ impl Accounts {
     /// Those of reading the file; the store is closed all the same.
     pub async fn sign_out(&self, account: &str) -> Result<u64> {
         self.close(account).await?;
-        let file = self.file(account)?;
+        let (file, key) = (self.file(account)?, self.options.key.clone());
         self.blocking(move || match file.exists() {
-            true => unsent(&Db::reader(&file)?),
+            true => unsent(&Db::reader(&file, key.as_ref())?),
             false => Ok(0),
         })
         .await
@@ -165,7 +165,7 @@ impl Accounts {
             let mut known = Vec::new();
             for file in wipe::account_files(&folder)? {
                 let read = || {
-                    let conn = Db::reader(&file)?;
+                    let conn = Db::reader(&file, options.key.as_ref())?;
                     Ok((account_of(&conn)?, unsent(&conn)?))
                 };
                 let (account, unsent, problem) = match read() {
@@ -198,8 +198,8 @@ impl Accounts {
     /// # Errors
     /// Those of reading its file.
     pub async fn losses(&self, account: &str) -> Result<Losses> {
-        let (file, collections) = (self.file(account)?, self.options.collections.clone());
-        self.blocking(move || losses::of(&file, &collections)).await
+        let (file, options) = (self.file(account)?, self.options.clone());
+        self.blocking(move || losses::of(&file, &options)).await
     }
 
     /// Deletes an account's file and all that stands beside it, for good. `yes` is what the user agreed
@@ -214,9 +214,9 @@ impl Accounts {
             return Err(Error::WouldLose);
         }
         self.close(account).await?;
-        let (file, collections, yes) = (self.file(account)?, self.options.collections.clone(), yes.clone());
+        let (file, options, yes) = (self.file(account)?, self.options.clone(), yes.clone());
         self.blocking(move || {
-            if losses::of(&file, &collections)? != yes {
+            if losses::of(&file, &options)? != yes {
                 return Err(Error::WouldLose);
             }
             wipe::wipe(&file)

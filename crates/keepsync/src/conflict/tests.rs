@@ -40,6 +40,7 @@ fn device() -> (Db, Arc<Moved>) {
     let db = Db::open(OpenOptions {
         place: Place::Memory,
         account: "lifter".to_owned(),
+        key: None,
         device_id: Some("phone".to_owned()),
         collections: Collections::new(collections).unwrap(),
         settings: Settings {

@@ -29,6 +29,7 @@ mod clock;
 mod elsewhere;
 mod harden;
 mod installation;
+pub(crate) mod key;
 mod migrate;
 mod room;
 pub(crate) mod salvage;
@@ -37,6 +38,7 @@ pub(crate) mod wipe;
 pub use access::{Read, Write};
 use clock::Clock;
 use elsewhere::Elsewhere;
+pub use key::Key;
 use room::WAYS;
 pub(crate) use room::{Need, forget_oldest};
 pub use salvage::Salvage;
@@ -53,6 +55,7 @@ use crate::{
 };
 use rusqlite::{Connection, OpenFlags, OptionalExtension, types::FromSql};
 use std::{
+    cell::Cell,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -76,6 +79,9 @@ pub struct OpenOptions {
     pub place: Place,
     /// The account; any text. Files in a folder are named by a hash of it.
     pub account: String,
+    /// The key of the file, and of all accounts of an installation: with it the file is encrypted, see
+    /// [`Key`]. `None`: it is not. In memory nothing is encrypted.
+    pub key: Option<Key>,
     /// The installation's id. `None` reads it from the place, where it is made once and outlives
     /// accounts and wiping.
     pub device_id: Option<String>,
@@ -97,6 +103,7 @@ impl OpenOptions {
         Self {
             place: Place::Folder(folder.into()),
             account: account.into(),
+            key: None,
             device_id: None,
             collections,
             settings: Settings::default(),
@@ -140,6 +147,8 @@ pub struct Db {
     unsaved_synced_at: Option<i64>,
     need: Need,
     elsewhere: Elsewhere,
+    /// Whether SQLCipher gave the connection up; it is opened anew before the next write.
+    given_up: Cell<bool>,
 }
 
 /// What readers and writers of one file have in common.
@@ -148,6 +157,7 @@ pub(crate) struct Shared {
     pub(crate) collections: Arc<Collections>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) env: Arc<dyn Env>,
+    pub(crate) key: Option<Key>,
     pub(crate) account: Arc<str>,
     pub(crate) device_id: Arc<str>,
 }
@@ -177,10 +187,11 @@ impl Db {
     /// Opens the account's file, making it if it is not there.
     ///
     /// # Errors
-    /// [`Error::NewerFile`], [`Error::ForeignFile`], [`Error::OtherAccount`], [`Error::StorageFull`],
+    /// [`Error::NewerFile`], [`Error::ForeignFile`], [`Error::WrongKey`], [`Error::OtherAccount`], [`Error::StorageFull`],
     /// [`Error::ReadOnlyFile`], [`Error::Locked`], [`Error::Unavailable`]. A damaged file is not an
     /// error: see [`Db::salvaged`].
     pub fn open(options: OpenOptions) -> Result<Self> {
+        key::is_possible(options.key.as_ref())?;
         let Some(path) = options.file() else {
             let conn = Self::connect_memory(&options)?;
             return Self::with(conn, None, options);
@@ -193,7 +204,7 @@ impl Db {
         };
         match open() {
             Err(Error::Damaged { .. }) => {
-                let saved = salvage::salvage(&path, &options.collections, |beside| Self::connect(beside, &options))?;
+                let saved = salvage::salvage(&path, &options, |beside| Self::connect(beside, &options))?;
                 let mut db = open()?;
                 db.salvaged = Some(saved);
                 Ok(db)
@@ -224,10 +235,12 @@ impl Db {
             unsaved_synced_at: None,
             need: Need::Write,
             elsewhere,
+            given_up: Cell::new(false),
             shared: Shared {
                 collections: Arc::new(options.collections),
                 settings: Arc::new(options.settings),
                 env: options.env,
+                key: options.key,
                 account: options.account.into(),
                 device_id: device_id.into(),
             },
@@ -255,7 +268,7 @@ impl Db {
             return Err(Error::Damaged { path: path.to_owned() });
         }
         let open = || -> Result<Connection> {
-            let mut conn = Connection::open_with_flags(path, flags)?;
+            let mut conn = key::open(path, flags, options.key.as_ref())?;
             // A file that is refused or damaged is left as it is, log and all.
             harden::checkpoint_on_close(&conn, false)?;
             migrate::refuse_others(&conn)?;
@@ -272,9 +285,9 @@ impl Db {
 
     /// A second connection to the same file, for reading only; `None` in memory.
     #[cfg(any(feature = "runtime", test))]
-    pub(crate) fn reader(path: &Path) -> Result<Connection> {
+    pub(crate) fn reader(path: &Path, key: Option<&Key>) -> Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let conn = Connection::open_with_flags(path, flags).map_err(Error::from)?;
+        let conn = key::open(path, flags, key)?;
         harden::harden(&conn)?;
         Ok(conn)
     }
@@ -431,6 +444,11 @@ impl Db {
                     verdict = Err(Error::StorageFull);
                     break;
                 }
+                if !ok && self.has_given_up() {
+                    // No other job can be done on this connection, and no commit.
+                    verdict = Err(Error::Damaged { path: PathBuf::new() });
+                    break;
+                }
                 if ok {
                     changes.merge(changed);
                 }
@@ -477,6 +495,7 @@ impl Db {
             // A panic in the middle of a transaction left it open.
             self.roll_back(Durability::Normal);
         }
+        self.revive()?;
         if durability == Durability::Normal {
             self.conn.execute_batch("PRAGMA synchronous=NORMAL")?;
         }
@@ -523,7 +542,42 @@ impl Db {
         }
     }
 
+    /// Opens an encrypted file's connection anew if SQLCipher gave it up: on a plain file, too, damage on one page
+    /// does not keep the app from writing to the others.
+    fn revive(&mut self) -> Result<()> {
+        let Some(path) = self.path.as_ref().filter(|_| self.given_up.get()) else {
+            return Ok(());
+        };
+        let open = || -> Result<Connection> {
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let conn = key::open(path, flags, self.shared.key.as_ref())?;
+            harden::harden(&conn)?;
+            harden::write_ahead(&conn, &self.shared.settings)?;
+            harden::checkpoint_on_close(&conn, true)?;
+            Ok(conn)
+        };
+        let opened = open().map_err(|error| match error {
+            // The key was right a moment ago.
+            Error::WrongKey => Error::Damaged { path: PathBuf::new() },
+            other => other,
+        });
+        self.conn = opened.map_err(|error| self.located(error))?;
+        self.given_up.set(false);
+        Ok(())
+    }
+
+    fn has_given_up(&self) -> bool {
+        self.given_up.get() || key::has_given_up(&self.conn, self.shared.key.as_ref())
+    }
+
     fn located(&self, error: Error) -> Error {
+        // What such a connection says after the first time is not what is wrong.
+        let gave_up = self.has_given_up();
+        self.given_up.set(gave_up);
+        let error = match gave_up {
+            true => Error::Damaged { path: PathBuf::new() },
+            false => error,
+        };
         match &self.path {
             Some(path) => Self::locate(error, path),
             None => error,

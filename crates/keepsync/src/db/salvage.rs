@@ -17,9 +17,10 @@
 use super::{
     around::{self, Rows, Table},
     harden::io_error,
-    migrate,
+    key, migrate,
 };
 use crate::{
+    OpenOptions,
     collection::{Collection, Collections},
     error::{Error, Result},
 };
@@ -106,7 +107,7 @@ pub(super) fn lost_its_file(path: &Path) -> bool {
 /// Puts a fresh file in the place of a damaged one. `connect` opens a file, making it.
 pub(super) fn salvage(
     path: &Path,
-    collections: &Collections,
+    options: &OpenOptions,
     connect: impl FnOnce(&Path) -> Result<Connection>,
 ) -> Result<Salvage> {
     let beside = with(path, ".salvage");
@@ -114,7 +115,7 @@ pub(super) fn salvage(
         remove(&with(&beside, suffix))?;
     }
     let mut fresh = connect(&beside)?;
-    let carried = carry_over(path, collections, &mut fresh)?;
+    let carried = carry_over(path, options, &mut fresh)?;
     // Closing moves the log into the file; what must not be left behind is moved now.
     fresh.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     drop(fresh);
@@ -203,7 +204,7 @@ fn read_records(damaged: &Connection, collections: &Collections) -> Rows {
 
 /// Carries unsent writes, pairs, sessions and records that no pull brings from the damaged file into a fresh one. A row
 /// that makes no sense stays behind: one would make the whole queue unreadable.
-fn carry_over(damaged: &Path, collections: &Collections, fresh: &mut Connection) -> Result<Salvage> {
+fn carry_over(damaged: &Path, options: &OpenOptions, fresh: &mut Connection) -> Result<Salvage> {
     let mut salvage = Salvage {
         set_aside: PathBuf::new(),
         entries: 0,
@@ -215,27 +216,40 @@ fn carry_over(damaged: &Path, collections: &Collections, fresh: &mut Connection)
         return Ok(salvage);
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let opened = Connection::open_with_flags(damaged, flags)
-        .map_err(Error::from)
-        .and_then(|conn| {
-            super::harden::harden(&conn)?;
-            // It is kept as it is: its log is not moved into it.
-            super::harden::checkpoint_on_close(&conn, false)?;
-            // Only so does SQLite read a file that is shorter than its header says. Nothing is written.
-            conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, false)?;
-            conn.set_db_config(DbConfig::SQLITE_DBCONFIG_WRITABLE_SCHEMA, true)?;
-            Ok(conn)
-        });
-    let Ok(damaged) = opened else { return Ok(salvage) };
+    let key = options.key.as_ref();
+    let opened = key::open(damaged, flags, key).and_then(|conn| {
+        super::harden::harden(&conn)?;
+        // It is kept as it is: its log is not moved into it.
+        super::harden::checkpoint_on_close(&conn, false)?;
+        // Only so does SQLite read a file that is shorter than its header says. Nothing is written.
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, false)?;
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_WRITABLE_SCHEMA, true)?;
+        key::read_around_damage(&conn, key)?;
+        Ok(conn)
+    });
+    let damaged = match opened {
+        // Nothing is set aside because of a key.
+        Err(Error::WrongKey) => return Err(Error::WrongKey),
+        Err(_) => return Ok(salvage),
+        Ok(damaged) => damaged,
+    };
     if migrate::has_code(&damaged) == Ok(true) {
         return Ok(salvage);
     }
     let all = |_: &Row<'_>| Ok(true);
     let table = |name, rowid, columns| Table { name, rowid, columns };
-    let entries = around::read(&damaged, table("entry", "seq", ENTRY), all);
-    let pairs = around::read(&damaged, table("kv", "rowid", "key, value"), all);
-    let records = read_records(&damaged, collections);
-    let sessions = read_sessions(&damaged);
+    let mut entries = around::read(&damaged, table("entry", "seq", ENTRY), all);
+    let mut pairs = around::read(&damaged, table("kv", "rowid", "key, value"), all);
+    let mut records = read_records(&damaged, &options.collections);
+    let mut sessions = read_sessions(&damaged);
+    if key.is_some() {
+        for rows in [&mut entries, &mut pairs, &mut records] {
+            let read = rows.rows.len();
+            rows.rows.retain(|values| !lost_its_end(values));
+            rows.whole &= rows.rows.len() == read;
+        }
+        sessions = sessions.filter(|rows| !rows.iter().any(|values| lost_its_end(values)));
+    }
     salvage.whole = entries.whole && pairs.whole && records.whole && sessions.is_some();
 
     let tx = fresh.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -281,6 +295,13 @@ fn carry_over(damaged: &Path, collections: &Collections, fresh: &mut Connection)
         && salvage.pairs == pairs.rows.len()
         && salvage.records == records.rows.len();
     Ok(salvage)
+}
+
+/// Whether the end of a text was on a page that reads as zeros. A plain file's would read as what it is now.
+fn lost_its_end(values: &[Value]) -> bool {
+    values
+        .iter()
+        .any(|value| matches!(value, Value::Text(text) if text.ends_with('\0')))
 }
 
 /// How many rows were carried: none, if the table does not take it.

@@ -79,7 +79,7 @@ fn a_statement_is_not_parsed_again_for_other_values() {
 fn every_connection_is_hardened() {
     let folder = tempfile::tempdir().unwrap();
     let db = open(folder.path());
-    let reader = Db::reader(db.path().unwrap()).unwrap();
+    let reader = Db::reader(db.path().unwrap(), None).unwrap();
     for (name, conn) in [("writer", &db.conn), ("reader", &reader)] {
         assert_eq!(number(conn, "trusted_schema"), 0, "{name}");
         assert_eq!(number(conn, "cell_size_check"), 1, "{name}");
@@ -201,7 +201,7 @@ fn what_is_read_together_is_of_one_moment() {
     let mut db = open(folder.path());
     let pair = |n: u32| [("a".to_owned(), n.to_string()), ("b".to_owned(), n.to_string())];
     db.write(|write| crate::kv::multi_set(write, &pair(1))).unwrap();
-    let conn = Db::reader(db.path().unwrap()).unwrap();
+    let conn = Db::reader(db.path().unwrap(), None).unwrap();
     let shared = db.shared().clone();
     let read = Read {
         conn: &conn,

@@ -60,6 +60,7 @@ pub(crate) fn device(settings: Settings) -> (Db, Arc<Moved>) {
     let db = Db::open(OpenOptions {
         place: Place::Memory,
         account: "lifter".to_owned(),
+        key: None,
         device_id: Some("device".to_owned()),
         collections: Collections::new(collections).unwrap(),
         settings: Settings {

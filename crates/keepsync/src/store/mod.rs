@@ -39,7 +39,7 @@ pub use feed::Feed;
 pub use watch::{Subscription, Watch};
 
 use crate::{
-    db::{Db, OpenOptions, Place, Read, Salvage, Write},
+    db::{Db, Key, OpenOptions, Place, Read, Salvage, Write},
     diagnostics::SyncEvent,
     drain::{Drain, Event, Report, Snapshot, Status, Trigger, schedule::Rules},
     env::{Env, Ticks},
@@ -85,6 +85,8 @@ struct Inner {
     device_id: Arc<str>,
     salvaged: Option<Salvage>,
     key: Option<PathBuf>,
+    /// What the file is encrypted with.
+    file_key: Option<Key>,
 }
 
 /// The stores that are open in this process, by file: opening one again gives the same store.
@@ -107,7 +109,7 @@ impl Store {
     /// works and the status is `local only`. With one, a first pass starts at once.
     ///
     /// A file that is already open in this process gives the same store again, whatever else was
-    /// asked for; unless it was for another account.
+    /// asked for; unless it was for another account, or with another key.
     ///
     /// # Errors
     /// Those of [`Db::open`], and [`Error::Internal`] outside of a tokio runtime.
@@ -128,10 +130,10 @@ impl Store {
         if let Some(inner) = key.as_ref().and_then(|key| open.get(key)).and_then(Weak::upgrade)
             && lock(&inner.commands).is_some()
         {
-            return if *inner.account == *options.account {
-                Ok(Self { inner })
-            } else {
-                Err(Error::OtherAccount)
+            return match () {
+                () if *inner.account != *options.account => Err(Error::OtherAccount),
+                () if inner.file_key != options.key => Err(Error::WrongKey),
+                () => Ok(Self { inner }),
             };
         }
         let account = options.account.clone();
@@ -200,6 +202,7 @@ impl Store {
             device_id: Arc::clone(&shared.device_id),
             salvaged,
             key: key.clone(),
+            file_key: shared.key.clone(),
         });
         if let Some(key) = key {
             open.retain(|_, weak| weak.strong_count() > 0);

@@ -7,7 +7,7 @@
 //! file at that moment, and the writer does not wait for it.
 
 use crate::{
-    db::{Db, Read, Shared},
+    db::{Db, Read, Shared, key},
     error::{Error, Result},
 };
 use rusqlite::{Connection, InterruptHandle};
@@ -70,18 +70,25 @@ impl Readers {
     pub(super) fn read<T>(&self, f: impl Fn(&Read<'_>) -> Result<T>) -> Result<T> {
         loop {
             let (number, conn) = self.enter()?;
-            let place = Place {
+            let mut place = Place {
                 readers: self,
                 number,
                 conn: Some(conn),
+                is_good: true,
             };
-            let result = match &place.conn {
+            let mut result = match &place.conn {
                 Some(conn) => f(&Read {
                     conn,
                     shared: &self.shared,
                 }),
                 None => Err(Error::Closed),
             };
+            if result.is_err() && place.has_given_up() {
+                result = Err(Error::Damaged {
+                    path: self.path.clone(),
+                });
+                place.is_good = false;
+            }
             let interrupted = place.leave();
             if !(interrupted && result.is_err()) {
                 return result.map_err(|error| Db::locate(error, &self.path));
@@ -112,7 +119,7 @@ impl Readers {
                 if gate.open < self.most {
                     gate.open += 1;
                     drop(gate);
-                    let opened = Db::reader(&self.path);
+                    let opened = Db::reader(&self.path, self.shared.key.as_ref());
                     gate = self.gate();
                     match opened {
                         Ok(conn) => {
@@ -136,10 +143,10 @@ impl Readers {
         Ok((number, conn))
     }
 
-    fn leave(&self, number: u64, conn: Connection) -> bool {
+    fn leave(&self, number: u64, conn: Connection, is_good: bool) -> bool {
         // A panic may have left a snapshot open. A connection that cannot end it is of no use.
         let ended = conn.is_autocommit() || conn.execute_batch("ROLLBACK").is_ok();
-        let conn = ended.then_some(conn);
+        let conn = (ended && is_good).then_some(conn);
         let mut gate = self.gate();
         let interrupted = gate.working.remove(&number).is_some_and(|(_, interrupted)| interrupted);
         match conn {
@@ -187,9 +194,17 @@ struct Place<'a> {
     readers: &'a Readers,
     number: u64,
     conn: Option<Connection>,
+    /// Whether others can read on the connection.
+    is_good: bool,
 }
 
 impl Place<'_> {
+    /// Whether SQLCipher gave the connection up.
+    fn has_given_up(&self) -> bool {
+        let key = self.readers.shared.key.as_ref();
+        self.conn.as_ref().is_some_and(|conn| key::has_given_up(conn, key))
+    }
+
     /// Whether it was interrupted.
     fn leave(mut self) -> bool {
         self.give_back()
@@ -197,7 +212,7 @@ impl Place<'_> {
 
     fn give_back(&mut self) -> bool {
         let conn = self.conn.take();
-        conn.is_some_and(|conn| self.readers.leave(self.number, conn))
+        conn.is_some_and(|conn| self.readers.leave(self.number, conn, self.is_good))
     }
 }
 

@@ -114,6 +114,7 @@ impl Device {
         let options = OpenOptions {
             place: folder.map_or(Place::Memory, Place::Folder),
             account: "lifter".to_owned(),
+            key: None,
             device_id: Some(format!("device-{name}")),
             collections,
             settings,

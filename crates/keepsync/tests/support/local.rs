@@ -9,7 +9,7 @@
 )]
 
 use keepsync::{
-    OpenOptions, Store,
+    Key, OpenOptions, Store,
     collection::{Collection, Collections, Direction, Sending},
     conflict::Policy,
     env::Env,
@@ -87,9 +87,38 @@ pub(crate) fn collections() -> Collections {
 /// A store with a device id of its own and a clock that stands still.
 pub(crate) fn options(folder: &Path) -> OpenOptions {
     OpenOptions {
+        key: key(),
         device_id: Some("device-1".to_owned()),
         env: Clock::new(),
         ..OpenOptions::new(folder, ACCOUNT, collections())
+    }
+}
+
+/// Bytes of [`key`].
+const KEY: [u8; 32] = *b"the key of all files of a test..";
+
+/// With `KEEPSYNC_TEST_KEY` in the environment all files of a test are encrypted, and that of the processes it starts.
+pub(crate) fn key() -> Option<Key> {
+    std::env::var_os("KEEPSYNC_TEST_KEY").map(|_| Key::new(KEY))
+}
+
+/// A look at a file behind the store's back, with its key.
+pub(crate) fn raw(path: &Path) -> rusqlite::Connection {
+    let conn = rusqlite::Connection::open(path).unwrap();
+    if key().is_some() {
+        let hex: String = KEY.iter().map(|byte| format!("{byte:02x}")).collect();
+        conn.execute_batch(&format!("PRAGMA key = \"x'{hex}'\"")).unwrap();
+    }
+    conn
+}
+
+/// Bytes of a page. SQLCipher tells them as a text.
+pub(crate) fn page_size(conn: &rusqlite::Connection) -> usize {
+    let told = conn.query_row("PRAGMA page_size", [], |row| row.get::<_, rusqlite::types::Value>(0));
+    match told.unwrap() {
+        rusqlite::types::Value::Integer(bytes) => bytes.try_into().unwrap(),
+        rusqlite::types::Value::Text(bytes) => bytes.parse().unwrap(),
+        other => unreachable!("{other:?}"),
     }
 }
 

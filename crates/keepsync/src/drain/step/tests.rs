@@ -145,6 +145,7 @@ fn a_page_tells_whether_a_needed_collection_is_still_missing() {
         let mut db = Db::open(crate::OpenOptions {
             place: crate::Place::Memory,
             account: "lifter".to_owned(),
+            key: None,
             device_id: Some("device".to_owned()),
             collections: Collections::new([collection]).unwrap(),
             settings: Settings::default(),

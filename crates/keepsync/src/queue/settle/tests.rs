@@ -49,6 +49,7 @@ fn device() -> Db {
     Db::open(OpenOptions {
         place: Place::Memory,
         account: "lifter".to_owned(),
+        key: None,
         device_id: Some("device".to_owned()),
         collections: Collections::new(collections).unwrap(),
         settings: Settings::default(),

@@ -199,6 +199,7 @@ fn nested() -> Db {
     let options = OpenOptions {
         place: Place::Memory,
         account: "lifter".to_owned(),
+        key: None,
         device_id: Some("device".to_owned()),
         collections: Collections::new(collections).unwrap(),
         settings: Settings::default(),
