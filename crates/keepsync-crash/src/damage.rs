@@ -7,8 +7,11 @@
 //! Damage that SQLite cannot tell from what was written (a page that is as it was a while ago, another letter in a
 //! text) need not be met by itself. Where it hides a row, the file is examined as one that is suspected is, and then
 //! the row must be there.
+//!
+//! In an encrypted file every damage shows, and a damaged first page is a wrong key: refused, with every byte kept.
 
 use crate::{
+    key::IS_ENCRYPTED,
     layout::{Key, Layout, Page},
     phone::{Asleep, Phone, file},
     run::text,
@@ -75,7 +78,7 @@ impl Damage {
 
     /// Whether SQLite and JSON can tell.
     fn shows(self) -> bool {
-        !matches!(self, Self::OneBit | Self::Torn(_))
+        IS_ENCRYPTED || !matches!(self, Self::OneBit | Self::Torn(_))
     }
 }
 
@@ -190,12 +193,12 @@ pub struct Report {
     pub found: Vec<String>,
 }
 
-/// Damages each page in turn. `every`: in all ways; otherwise in three: zeroed, torn at one of the seven places, and in
-/// one of the others.
+/// Damages each page in turn, or the first and every `step`th after it. `every`: in all ways; otherwise in three:
+/// zeroed, torn at one of the seven places, and in one of the others.
 ///
 /// # Errors
 /// The file cannot be made.
-pub fn each_page(folder: &Path, every: bool) -> Run<Report> {
+pub fn each_page(folder: &Path, every: bool, step: usize) -> Run<Report> {
     let path = file(folder);
     let (disk, options) = fresh(folder)?;
     let end = |turn| -> Run<(Seen, Vec<u8>)> {
@@ -228,7 +231,7 @@ pub fn each_page(folder: &Path, every: bool) -> Run<Report> {
         found: Vec::new(),
     };
     let others = [Damage::Flipped, Damage::Header, Damage::OneBit];
-    for number in 1..=pages {
+    for number in (1..=pages).step_by(step.max(1)) {
         let sampled = [Damage::Zeroed, Damage::Torn(1 + number % 7), others[number % 3]];
         for &damage in if every { &DAMAGES[..] } else { &sampled } {
             let at = (number - 1) * size..number * size;
@@ -277,6 +280,9 @@ struct Known {
 impl Known {
     /// Gives whether the damage was met.
     fn one(&self, options: &OpenOptions, bytes: &[u8], number: usize, damage: Damage) -> Run<bool> {
+        if IS_ENCRYPTED && number == 1 && bytes != self.whole.as_slice() {
+            return Self::refused(options, bytes);
+        }
         let (mut db, mut seen) = open_and_look(options)?;
         let mut missing = self.missing(&seen, number);
         if db.salvaged().is_none() && missing.is_some() && bytes != self.whole.as_slice() {
@@ -317,6 +323,21 @@ impl Known {
             Err(error) => return Err(format!("writing: {} ({error})", error.code())),
         }
         Ok(met)
+    }
+
+    /// Whether a first page that cannot be read is a wrong key, and nothing else happens.
+    fn refused(options: &OpenOptions, bytes: &[u8]) -> Run<bool> {
+        match Db::open(options.clone()).err() {
+            Some(Error::WrongKey) => {}
+            other => return Err(format!("no wrong key, but {other:?}")),
+        }
+        let path = options.file().unwrap_or_default();
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let files = fs::read_dir(folder).map_err(text)?.count();
+        match fs::read(&path).map_err(text)? == bytes && files == 1 {
+            true => Ok(false),
+            false => Err("the file or its folder was changed".to_owned()),
+        }
     }
 
     /// What is not there, or is another, though its pages are as they were.

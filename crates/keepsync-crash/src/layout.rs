@@ -47,7 +47,8 @@ const TABLES: [(&str, &str); 3] = [
 impl Layout {
     pub(crate) fn of(path: &Path) -> rusqlite::Result<Self> {
         let conn = Connection::open(path)?;
-        let size: u32 = conn.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+        crate::key::unlock(&conn)?;
+        let size = crate::key::page_size(&conn)?;
         let mut statement = conn.prepare("SELECT pageno, name, pagetype FROM dbstat")?;
         let pages = statement.query_map([], |row| {
             let (number, tree, kind) = (row.get::<_, u32>(0)?, row.get(1)?, row.get(2)?);
@@ -58,7 +59,6 @@ impl Layout {
         for (table, keys) in TABLES {
             rows.insert(table, rows_of(&conn, table, keys)?);
         }
-        let size = size as usize;
         Ok(Self { size, pages, rows })
     }
 

@@ -8,6 +8,7 @@ mod act;
 mod check;
 pub mod damage;
 mod image;
+mod key;
 mod layout;
 mod phone;
 pub mod run;

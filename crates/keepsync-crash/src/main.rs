@@ -13,7 +13,7 @@ use std::{
     time::Instant,
 };
 
-const USAGE: &str = "Usage: keepsync-crash [--full] [--scenario NAME] [--mode MODE] [--point K] [--seed N] [--second] [--runs N] [--jobs N]
+const USAGE: &str = "Usage: keepsync-crash [--full] [--scenario NAME] [--mode MODE] [--point K] [--seed N] [--second] [--every N] [--runs N] [--jobs N]
 
 Stops Keepsync at every operation on the disk (k = 1, 2, 3 ...) of every story, in every mode, and looks at
 what is left.
@@ -23,6 +23,8 @@ what is left.
   --point K        only this operation
   --seed N         what is torn, and the second faults
   --second         with --point: the opening after the crash meets a fault too
+  --every N        a sample: every Nth operation, from another one on in each mode and story; with --damage
+                   every Nth page
   --full           until there were 1,000,000 runs: more seeds, more tears, more second faults
   --runs N         as --full, until there were this many
   --damage         instead: each page of a file of two hundred zeroed, torn, and flipped or spoilt otherwise;
@@ -37,6 +39,7 @@ struct Arguments {
     point: Option<u64>,
     seed: u64,
     second: bool,
+    every: usize,
     runs: u64,
     jobs: usize,
     list: bool,
@@ -47,6 +50,7 @@ struct Arguments {
 fn arguments() -> Result<Arguments, String> {
     let mut arguments = Arguments {
         seed: 1,
+        every: 1,
         ..Arguments::default()
     };
     let mut words = std::env::args().skip(1);
@@ -64,6 +68,7 @@ fn arguments() -> Result<Arguments, String> {
             "--seed" => arguments.seed = number(value()?)?,
             "--runs" => arguments.runs = number(value()?)?,
             "--jobs" => arguments.jobs = number(value()?)?.try_into().unwrap_or(1),
+            "--every" => arguments.every = number(value()?)?.try_into().unwrap_or(1).max(1),
             "--second" => arguments.second = true,
             "--full" => arguments.runs = 1_000_000,
             "--damage" => arguments.damage = true,
@@ -82,9 +87,12 @@ fn name(mode: Mode) -> &'static str {
         .map_or("?", |(name, _)| name)
 }
 
-/// One story in one mode, at all points.
+/// One story in one mode, at all points, or at every so many of them.
 #[derive(Clone, Copy)]
 struct Job {
+    /// Differs from job to job.
+    number: usize,
+    every: usize,
     known: usize,
     mode: Mode,
     seed: u64,
@@ -135,7 +143,7 @@ fn start() -> Result<bool, Fails> {
     let begin = Instant::now();
     if arguments.damage {
         let place = folder()?;
-        let report = damage::each_page(place.path(), arguments.runs > 0)?;
+        let report = damage::each_page(place.path(), arguments.runs > 0, arguments.every)?;
         for what in &report.found {
             writeln!(out, "VIOLATION: {what}")?;
         }
@@ -245,17 +253,19 @@ fn jobs(arguments: &Arguments, count: usize, seed: u64) -> Vec<Job> {
             continue;
         }
         for known in 0..count {
-            let job = |second| Job {
+            let job = |number, second| Job {
+                number,
+                every: arguments.every,
                 known,
                 mode,
                 seed,
                 second,
             };
             if first || mode == Mode::Torn {
-                jobs.push(job(false));
+                jobs.push(job(jobs.len(), false));
             }
             if mode.kills() {
-                jobs.push(job(true));
+                jobs.push(job(jobs.len(), true));
             }
         }
     }
@@ -284,7 +294,9 @@ fn work(arguments: &Arguments, known: &[Known], jobs: &[Job], tally: &Tally, thr
 fn points(known: &Known, job: Job, tally: &Tally, folder: &Path) {
     let name = known.scenario.name;
     let mut runs = 0;
-    for point in 1.. {
+    // Not from the first in all of them: a story's modes look at different points.
+    let first = 1 + (job.number % job.every) as u64;
+    for point in (first..).step_by(job.every) {
         let Job { mode, seed, second, .. } = job;
         let case = Case {
             mode,

@@ -207,7 +207,7 @@ impl Phone {
         let options = OpenOptions {
             place: Place::File(file(disk.folder())),
             account: "lifter@example.org".to_owned(),
-            key: None,
+            key: crate::key::key(),
             device_id: Some("phone".to_owned()),
             collections,
             settings,

@@ -13,6 +13,7 @@ use std::{
 
 pub(crate) fn look(file: &Path) -> Result<Connection> {
     let conn = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    crate::key::unlock(&conn)?;
     conn.set_prepared_statement_cache_capacity(64);
     Ok(conn)
 }

@@ -186,8 +186,7 @@ fn a_plain_file_is_legible() {
 #[test]
 fn temporary_tables_are_in_memory() {
     let folder = tempfile::tempdir().unwrap();
-    let db = open(folder.path());
-    drop(db);
+    drop(open(folder.path()));
     // At least 2: memory unless a connection says otherwise, which none does.
     let conn = raw(&file(folder.path()));
     let mut options = conn.prepare("PRAGMA compile_options").unwrap();
@@ -295,11 +294,7 @@ async fn a_damaged_first_page_is_a_wrong_key_also_for_the_right_one() {
     for at in [0, 15, 16, 100, 4_000, PAGE - 1] {
         let mut bytes = whole.clone();
         bytes[at] ^= 1;
-        // The last sixteen bytes of a page are not used.
         std::fs::write(file(closed.path()), &bytes).unwrap();
-        if at == PAGE - 1 {
-            continue;
-        }
         assert_refused_untouched(closed.path(), Some(RIGHT)).await;
     }
     std::fs::write(file(closed.path()), &whole).unwrap();

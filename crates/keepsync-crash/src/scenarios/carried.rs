@@ -19,7 +19,7 @@ fn exported() -> Result<String> {
     let options = OpenOptions {
         place: Place::Memory,
         account: "another".to_owned(),
-        key: None,
+        key: crate::key::key(),
         device_id: Some("another".to_owned()),
         collections: collections()?,
         settings: Settings::default(),

@@ -3,6 +3,7 @@
 use super::{deeds::put, registered::earlier, scenario, three};
 use crate::{
     act::{Act, Scenario, close, open, pass, world},
+    key,
     server::Net,
 };
 use std::path::Path;
@@ -11,13 +12,12 @@ use std::path::Path;
 fn spoil_records(file: &Path) -> std::io::Result<()> {
     let of = |error: rusqlite::Error| std::io::Error::other(error);
     let conn = rusqlite::Connection::open(file).map_err(of)?;
-    let sql = "SELECT rootpage, (SELECT page_size FROM pragma_page_size) FROM sqlite_schema WHERE name = 'record'";
-    let (root, size): (u32, u32) = conn
-        .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
-        .map_err(of)?;
+    key::unlock(&conn).map_err(of)?;
+    let sql = "SELECT rootpage FROM sqlite_schema WHERE name = 'record'";
+    let root: u32 = conn.query_row(sql, [], |row| row.get(0)).map_err(of)?;
+    let (root, size) = (root as usize, key::page_size(&conn).map_err(of)?);
     drop(conn);
     let mut bytes = std::fs::read(file)?;
-    let (root, size) = (root as usize, size as usize);
     if let Some(page) = bytes.get_mut((root - 1) * size..root * size) {
         page.fill(0);
     }
@@ -31,6 +31,7 @@ fn spoil_records(file: &Path) -> std::io::Result<()> {
 fn freeze(file: &Path) -> std::io::Result<()> {
     std::fs::remove_file(file)?;
     let conn = rusqlite::Connection::open(file).map_err(std::io::Error::other)?;
+    key::unlock(&conn).map_err(std::io::Error::other)?;
     let frozen = include_str!("../../../keepsync/tests/frozen/0001.sql");
     conn.execute_batch(frozen).map_err(std::io::Error::other)
 }
