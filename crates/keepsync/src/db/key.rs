@@ -1,12 +1,11 @@
 //! Encrypted files: with a key the file is SQLCipher's (format 4), with the feature `encrypted`.
 //!
 //! # Opening
-//! 1. The file's first bytes tell whether it can be what it is opened as. A plain file is not opened with a key, and
-//!    what looks encrypted is not opened without: [`Error::WrongKey`], before SQLite sees the file.
+//! 1. Without a key, what looks encrypted is not opened: [`Error::WrongKey`], before SQLite sees the file.
 //! 2. With a log beside the file, a connection that keeps the log's index in memory tries the key. An ordinary one
 //!    would make `-shm` before it could tell that the key is wrong. If somebody else has the file open, step 3 tries.
 //! 3. The key is set, before anything else, and the first page is read. "Not a database" is
-//!    [`Error::WrongKey`] here, always: SQLCipher cannot tell a wrong key from a damaged first page.
+//!    [`Error::WrongKey`] here, always: SQLCipher cannot tell a wrong key from a damaged first page, or a plain one.
 //!
 //! Stopped anywhere: nothing was written. After step 3 the key is right, and what cannot be read is damage.
 //!
@@ -20,7 +19,7 @@ use crate::error::{Error, Result};
 use rusqlite::{Connection, OpenFlags};
 use std::{
     fs::File,
-    io::{ErrorKind, Read as _, Seek as _, SeekFrom},
+    io::{Read as _, Seek as _, SeekFrom},
     path::Path,
     sync::Arc,
 };
@@ -60,7 +59,10 @@ const PAGE: usize = 4_096;
 /// A connection that can read the file: the key is right, or there is none.
 pub(super) fn open(path: &Path, flags: OpenFlags, key: Option<&Key>) -> Result<Connection> {
     is_possible(key)?;
-    refuse_by_looks(path, key)?;
+    // Whatever cannot be looked at is SQLite's to tell.
+    if key.is_none() && looks_encrypted(path).unwrap_or(false) {
+        return Err(Error::WrongKey);
+    }
     if let Some(key) = key
         && std::fs::metadata(beside(path, "-wal")).is_ok_and(|meta| meta.len() > 0)
         && try_alone(path, key) == Err(Error::WrongKey)
@@ -154,26 +156,6 @@ pub(super) fn read_around_damage(conn: &Connection, key: Option<&Key>) -> Result
     Ok(())
 }
 
-/// Step 1. Whatever cannot be read here is SQLite's to tell.
-fn refuse_by_looks(path: &Path, key: Option<&Key>) -> Result<()> {
-    let looked = match key {
-        Some(_) => begins_plain(path),
-        None => looks_encrypted(path),
-    };
-    match looked {
-        Ok(true) => Err(Error::WrongKey),
-        _ => Ok(()),
-    }
-}
-
-fn begins_plain(path: &Path) -> std::io::Result<bool> {
-    let mut begin = [0; 16];
-    match File::open(path)?.read_exact(&mut begin) {
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
-        other => other.map(|()| begin == *PLAIN),
-    }
-}
-
 /// How many pages are looked at.
 const SAMPLE: u64 = 16;
 
@@ -182,7 +164,12 @@ const SAMPLE: u64 = 16;
 fn looks_encrypted(path: &Path) -> std::io::Result<bool> {
     let mut file = File::open(path)?;
     let bytes = file.metadata()?.len();
-    if bytes == 0 || bytes % PAGE as u64 != 0 || begins_plain(path)? {
+    if bytes == 0 || bytes % PAGE as u64 != 0 {
+        return Ok(false);
+    }
+    let mut begin = [0; 16];
+    file.read_exact(&mut begin)?;
+    if begin == *PLAIN {
         return Ok(false);
     }
     let pages = bytes / PAGE as u64;
