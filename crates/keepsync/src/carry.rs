@@ -94,7 +94,8 @@ pub struct Export {
     pub sessions: usize,
 }
 
-/// All that the user sees, of one moment. `exported_at` is told in the header: UTC milliseconds.
+/// All that the user sees, of one moment. `exported_at` is told in the header: UTC milliseconds. It is in clear, also
+/// where the file is encrypted.
 ///
 /// # Errors
 /// Only those of the file.

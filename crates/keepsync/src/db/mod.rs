@@ -1,7 +1,8 @@
 //! The file: one SQLite database per account.
 //!
 //! # Opening
-//! 1. The file is created with mode 0600, or opened; hardened (`harden.rs`); put into WAL.
+//! 1. The file is created with mode 0600, or opened, with its key if it has one (`key.rs`); hardened
+//!    (`harden.rs`); put into WAL.
 //! 2. Another program's database, or a schema newer than ours: refused with [`Error::ForeignFile`] or
 //!    [`Error::NewerFile`], the file untouched.
 //! 3. Missing migrations run in one transaction (`migrate.rs`). Stopped in the middle: nothing

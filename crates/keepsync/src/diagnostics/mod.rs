@@ -219,7 +219,7 @@ impl Read<'_> {
     }
 
     /// Everything a bug report needs, as JSON, without anything the user wrote: no bodies, no account,
-    /// no messages of the backend (they may quote a body).
+    /// no messages of the backend (they may quote a body). It is in clear, also where the file is encrypted.
     ///
     /// # Errors
     /// Only those of the file.

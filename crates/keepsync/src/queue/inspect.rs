@@ -314,7 +314,7 @@ pub(super) fn children_of(read: &Read<'_>, collection: &str, id: &str) -> Result
 }
 
 /// All unsent writes with their bodies: one JSON object a line, oldest first. For rescuing what the
-/// app cannot send; it holds what the user wrote.
+/// app cannot send; it holds what the user wrote, in clear, also where the file is encrypted.
 ///
 /// # Errors
 /// Only those of the file.
