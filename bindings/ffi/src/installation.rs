@@ -4,13 +4,13 @@
 use crate::{
     Host, Options, Store,
     error::{KeepsyncError, Result},
-    host::{HostError, Resolver, Slot, Tokens},
+    host::{Resolver, Slot, Tokens},
     options::Backend,
     remote::AppRemote,
     runtime::aside,
 };
 use keepsync::{
-    Backend as CoreBackend, OpenOptions,
+    Backend as CoreBackend, Key, OpenOptions,
     collection::Collections,
     conflict::Resolvers,
     remote::{Remote, TokenProvider, http::HttpRemote, rest::RestRemote},
@@ -109,17 +109,14 @@ impl Installation {
     }
 
     async fn make_accounts(&self) -> Result<keepsync::accounts::Accounts> {
-        let options = self.options.clone();
+        let mut options = self.options.clone();
         if let Some(keys) = self.host.get().keys {
-            match keys.key().await {
-                Ok(_key) => {
-                    return Err(KeepsyncError::invalid(
-                        "key",
-                        "this library was built without encryption",
-                    ));
-                }
-                Err(HostError::Failed { .. }) => return Err(keepsync::Error::Unavailable.into()),
-            }
+            let Ok(bytes) = keys.key().await else {
+                return Err(keepsync::Error::Unavailable.into());
+            };
+            let bytes = bytes.try_into();
+            let bytes: [u8; 32] = bytes.map_err(|_| KeepsyncError::invalid("key", "a key has 32 bytes"))?;
+            options.key = Some(Key::new(bytes));
         }
         let backend = self.backend.clone();
         let backend = move |_: &str| {
