@@ -13,7 +13,7 @@ use keepsync::{
     Backend as CoreBackend, Key, OpenOptions,
     collection::Collections,
     conflict::Resolvers,
-    remote::{Remote, TokenProvider, http::HttpRemote, rest::RestRemote},
+    remote::{Remote, TokenProvider},
 };
 use once_cell::sync::Lazy;
 use std::{
@@ -162,17 +162,24 @@ impl Installation {
 }
 
 fn remote(backend: Backend, host: &Arc<Slot>) -> Result<Arc<dyn Remote>> {
-    let unusable = |problem: String| KeepsyncError::invalid("backend", problem);
     Ok(match backend {
+        #[cfg(feature = "http")]
         Backend::Wire { http } => {
-            Arc::new(HttpRemote::new(http.try_into()?).map_err(|problem| unusable(problem.to_string()))?)
+            Arc::new(keepsync::remote::http::HttpRemote::new(http.try_into()?).map_err(unusable)?)
         }
-        Backend::Rest { http, api } => Arc::new(
-            RestRemote::new(http.try_into()?, api.try_into()?).map_err(|problem| unusable(problem.to_string()))?,
-        ),
+        #[cfg(feature = "http")]
+        Backend::Rest { http, api } => {
+            Arc::new(keepsync::remote::rest::RestRemote::new(http.try_into()?, api.try_into()?).map_err(unusable)?)
+        }
+        #[cfg(not(feature = "http"))]
+        Backend::Wire { .. } | Backend::Rest { .. } => return Err(unusable("this library was built without HTTP")),
         Backend::App { capabilities } => Arc::new(AppRemote {
             slot: Arc::clone(host),
             capabilities,
         }),
     })
+}
+
+fn unusable(problem: impl ToString) -> KeepsyncError {
+    KeepsyncError::invalid("backend", problem.to_string())
 }

@@ -351,6 +351,7 @@ pub struct HttpOptions {
     pub total_ms: Option<i64>,
 }
 
+#[cfg(feature = "http")]
 impl TryFrom<HttpOptions> for keepsync::remote::http::HttpOptions {
     type Error = KeepsyncError;
 

@@ -16,16 +16,14 @@ use crate::{
     installation::Installation,
     listen::Listeners,
     mirror::{Out, record},
-    runtime::{aside, run, runtime},
+    runtime::{Work, aside, run, run_while_asked, runtime},
 };
 use std::{
     future::Future,
+    pin::Pin,
     sync::{Arc, Weak},
 };
-use tokio::{
-    sync::{Mutex, RwLock, watch},
-    task::JoinHandle,
-};
+use tokio::sync::{Mutex, RwLock, RwLockReadGuard, watch};
 
 record! {
     /// What was saved from a file that was found damaged.
@@ -41,6 +39,39 @@ record! {
         /// Whether all of these and all sessions could be read.
         whole: bool,
     }
+}
+
+type Entered<'a> = (keepsync::Store, Option<RwLockReadGuard<'a, ()>>);
+
+type Ask<T> = Box<dyn FnOnce(keepsync::Store) -> Work<keepsync::Result<T>> + Send>;
+
+fn boxed<T, F>(ask: impl FnOnce(keepsync::Store) -> F + Send + 'static) -> Ask<T>
+where
+    F: Future<Output = keepsync::Result<T>> + Send + 'static,
+{
+    Box::new(move |core| Box::pin(ask(core)))
+}
+
+// Functions of their own, so that their code is there once for each answer and not once for each call.
+
+fn asked<T, U>(store: Result<Arc<Store>>, ask: Ask<T>) -> Work<Result<U>>
+where
+    T: Out<U> + Send + 'static,
+    U: Send + 'static,
+{
+    run(async move {
+        let store = store?;
+        let (core, _under_way) = store.enter().await?;
+        Ok(ask(core).await?.out())
+    })
+}
+
+fn awaited<T, U>(store: Result<Arc<Store>>, ask: Ask<T>) -> Work<Result<U>>
+where
+    T: Out<U> + Send + 'static,
+    U: Send + 'static,
+{
+    run_while_asked(async move { Ok(ask(store?.core().await?).await?.out()) })
 }
 
 #[derive(Clone)]
@@ -141,43 +172,36 @@ impl Store {
     }
 
     /// Asks the core, to the end: whoever gives up on this side changes nothing.
-    pub(crate) async fn call<T, U, F>(&self, ask: impl FnOnce(keepsync::Store) -> F + Send + 'static) -> Result<U>
+    pub(crate) fn call<T, U, F>(&self, ask: impl FnOnce(keepsync::Store) -> F + Send + 'static) -> Work<Result<U>>
     where
-        T: Out<U>,
+        T: Out<U> + Send + 'static,
         U: Send + 'static,
         F: Future<Output = keepsync::Result<T>> + Send + 'static,
     {
-        let store = self.shared()?;
-        run(async move {
-            let under_way = store.under_way.read().await;
+        asked(self.shared(), boxed(ask))
+    }
+
+    /// The core's store, and what keeps it from being closed meanwhile.
+    fn enter(&self) -> Pin<Box<dyn Future<Output = Result<Entered<'_>>> + Send + '_>> {
+        Box::pin(async {
+            let under_way = self.under_way.read().await;
+            if let Some(core) = self.open_now() {
+                return Ok((core, Some(under_way)));
+            }
             // Opening again waits for whoever closes, and that one for what is under way.
-            let core = match store.open_now() {
-                Some(core) => core,
-                None => {
-                    drop(under_way);
-                    let core = store.core().await?;
-                    return Ok(ask(core).await?.out());
-                }
-            };
-            Ok(ask(core).await?.out())
+            drop(under_way);
+            Ok((self.core().await?, None))
         })
-        .await
     }
 
     /// Asks what may take for ever: who gives up on this side ends it, and so does closing the file.
-    pub(crate) async fn wait<T, U, F>(&self, ask: impl FnOnce(keepsync::Store) -> F + Send + 'static) -> Result<U>
+    pub(crate) fn wait<T, U, F>(&self, ask: impl FnOnce(keepsync::Store) -> F + Send + 'static) -> Work<Result<U>>
     where
-        T: Out<U>,
+        T: Out<U> + Send + 'static,
         U: Send + 'static,
         F: Future<Output = keepsync::Result<T>> + Send + 'static,
     {
-        let store = self.shared()?;
-        let waiting = async move { Ok(ask(store.core().await?).await?.out()) };
-        let mut waiting = Abort(runtime()?.spawn(waiting));
-        match (&mut waiting.0).await {
-            Ok(done) => done,
-            Err(_) => Err(keepsync::Error::Internal("a call panicked".to_owned()).into()),
-        }
+        awaited(self.shared(), boxed(ask))
     }
 
     /// Tells the core something that it need not hear while it is away.
@@ -210,15 +234,6 @@ impl Store {
         if for_good {
             self.installation.forget(self);
         }
-    }
-}
-
-/// Ends a task whose caller has gone.
-struct Abort<T>(JoinHandle<T>);
-
-impl<T> Drop for Abort<T> {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

@@ -35,6 +35,8 @@ pub mod http;
 pub mod rest;
 #[cfg(feature = "http")]
 mod transport;
+#[cfg(all(feature = "http", any(target_os = "android", test)))]
+mod roots;
 #[cfg(any(feature = "http", feature = "runtime"))]
 mod token;
 #[cfg(any(feature = "http", feature = "runtime"))]

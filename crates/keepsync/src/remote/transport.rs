@@ -12,10 +12,10 @@
 //!    exceeds the cap.
 //! 4. **Over what.** After [`Remote::network_changed`] a new client is made: the sockets of the old
 //!    one belong to a network that is gone, and would hang until a deadline.
-//! 5. **With whom.** TLS by rustls with ring, against the platform's own trust. A certificate that
-//!    is not trusted is [`Fault::Untrusted`], told by the type of the error. Nothing is installed
-//!    process-wide: another user of rustls in the same app keeps its own choice. On Android the
-//!    app must initialise `rustls-platform-verifier` before the first request.
+//! 5. **With whom.** TLS by rustls with ring, against the platform's own trust; on Android `roots`
+//!    reads it. A certificate that is not trusted is [`Fault::Untrusted`], told by the type of the
+//!    error. Nothing is installed process-wide: another user of rustls in the same app keeps its own
+//!    choice.
 
 use super::{
     Fault, Token,
@@ -41,7 +41,8 @@ const SLOWEST_UPLINK: u64 = 8;
 /// Where the backend is, and how long and how much to wait for.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HttpOptions {
-    /// Address below which the paths of the wire lie, such as `https://sync.example.com/api`.
+    /// Address below which the paths of the wire lie, such as `https://sync.example.com/api`. A host with letters
+    /// beyond ASCII may have to be in its ASCII form (`xn--…`): the library for phones has no tables of Unicode.
     pub base_url: String,
     /// Milliseconds to connect in, TLS included.
     pub connect_ms: u64,
@@ -140,6 +141,18 @@ impl Transport {
         };
         transport.client().map_err(|_| HttpSetupError::Tls)?;
         Ok(transport)
+    }
+
+    /// As on a phone that trusts `roots`.
+    #[cfg(test)]
+    pub(super) fn trusting(options: HttpOptions, roots: rustls::RootCertStore) -> Result<Self, HttpSetupError> {
+        let tls = trusting(roots).map_err(|_| HttpSetupError::Tls)?;
+        let client = Mutex::new(None);
+        Ok(Self {
+            tls,
+            client,
+            ..Self::new(options)?
+        })
     }
 
     /// The address below which everything lies; its path ends with a slash.
@@ -397,18 +410,55 @@ fn is_this_machine(host: &str) -> bool {
 /// Trusts what the platform trusts; nobody, where there is no encryption to set up.
 #[cfg(not(target_arch = "wasm32"))]
 fn tls(encrypted: bool) -> Result<rustls::ClientConfig, rustls::Error> {
-    use rustls_platform_verifier::BuilderVerifierExt as _;
-
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(if encrypted {
-        builder.with_platform_verifier()?.with_no_client_auth()
+    if encrypted {
+        trusting_the_platform()
     } else {
         // Loading the system's certificates takes time and fails where there are none.
-        builder
-            .with_root_certificates(rustls::RootCertStore::empty())
-            .with_no_client_auth()
-    })
+        trusting(rustls::RootCertStore::empty())
+    }
+}
+
+#[cfg(not(any(target_arch = "wasm32", target_os = "android")))]
+fn trusting_the_platform() -> Result<rustls::ClientConfig, rustls::Error> {
+    use rustls_platform_verifier::BuilderVerifierExt as _;
+
+    Ok(builder()?.with_platform_verifier()?.with_no_client_auth())
+}
+
+#[cfg(target_os = "android")]
+fn trusting_the_platform() -> Result<rustls::ClientConfig, rustls::Error> {
+    use super::roots::{Folders, roots};
+
+    trusting(roots(&Folders::of_this_device()))
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn trusting(roots: rustls::RootCertStore) -> Result<rustls::ClientConfig, rustls::Error> {
+    Ok(builder()?.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn builder() -> Result<rustls::ConfigBuilder<rustls::ClientConfig, rustls::WantsVerifier>, rustls::Error> {
+    let provider = rustls::crypto::CryptoProvider {
+        key_provider: &NoKeys,
+        ..rustls::crypto::ring::default_provider()
+    };
+    rustls::ClientConfig::builder_with_provider(std::sync::Arc::new(provider)).with_safe_default_protocol_versions()
+}
+
+/// We sign nothing: the code that could would be 40 KiB of every app.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(Debug)]
+struct NoKeys;
+
+#[cfg(not(target_arch = "wasm32"))]
+impl rustls::crypto::KeyProvider for NoKeys {
+    fn load_private_key(
+        &self,
+        _: rustls::pki_types::PrivateKeyDer<'static>,
+    ) -> Result<std::sync::Arc<dyn rustls::sign::SigningKey>, rustls::Error> {
+        Err(rustls::Error::General("no certificates of our own".to_owned()))
+    }
 }
 
 /// The `Authorization` header, marked so that nothing below logs it. A token that cannot stand in

@@ -266,8 +266,14 @@ impl Store {
         match &self.inner.readers {
             Some(readers) => {
                 let readers = Arc::clone(readers);
-                let reading = self.inner.runtime.spawn_blocking(move || readers.read(f));
-                reading
+                let (answer, answered) = oneshot::channel();
+                // Of one type for every `f`: tokio's code for a task would be there once for each.
+                let reading: Box<dyn FnOnce() + Send> = Box::new(move || {
+                    // Nobody may wait for it any more.
+                    let _ = answer.send(readers.read(f));
+                });
+                self.inner.runtime.spawn_blocking(reading);
+                answered
                     .await
                     .map_err(|_| Error::Internal("a read panicked".to_owned()))?
             }
