@@ -3,7 +3,7 @@
 
 @file:Suppress("NAME_SHADOWING")
 
-package dev.keepsync.ffi
+package dev.keepsync
 
 // Common helper code.
 //
@@ -2191,419 +2191,6 @@ public object FfiConverterByteArray: FfiConverterRustBuffer<ByteArray> {
 
 
 /**
- * The accounts of an installation.
- */
-public interface AccountsInterface {
-
-    /**
-     * The accounts that have a file here, by name.
-     */
-    suspend fun `list`(): List<KnownAccount>
-
-    /**
-     * What wiping an account would lose, as things stand now.
-     */
-    suspend fun `losses`(`account`: kotlin.String): Losses
-
-    /**
-     * Opens an account's store, or gives the one that is open.
-     */
-    suspend fun `open`(`account`: kotlin.String): Store
-
-    /**
-     * Closes the account's store and keeps its file. Gives how many writes wait in it for the next sign-in.
-     */
-    suspend fun `signOut`(`account`: kotlin.String): kotlin.Long
-
-    /**
-     * Deletes an account's file and all that stands beside it, for good. `yes` is what the user agreed to lose; if that
-     * is not what would be lost now, the answer is `would_lose`, and nothing is deleted.
-     */
-    suspend fun `wipe`(`account`: kotlin.String, `yes`: Losses)
-
-    companion object
-}
-
-/**
- * The accounts of an installation.
- */
-open class Accounts: Disposable, AutoCloseable, AccountsInterface
-{
-
-    @Suppress("UNUSED_PARAMETER")
-    /**
-     * @suppress
-     */
-    constructor(withHandle: UniffiWithHandle, handle: Long) {
-        this.handle = handle
-        this.cleanable = UniffiLib.CLEANER.register(this, UniffiCleanAction(handle))
-    }
-
-    /**
-     * @suppress
-     *
-     * This constructor can be used to instantiate a fake object. Only used for tests. Any
-     * attempt to actually use an object constructed this way will fail as there is no
-     * connected Rust object.
-     */
-    @Suppress("UNUSED_PARAMETER")
-    constructor(noHandle: NoHandle) {
-        this.handle = 0
-        this.cleanable = null
-    }
-    /**
-     * Accounts in a folder. Nothing is opened yet. Of a folder whose stores are open in this process, these are the
-     * same accounts again, as they were registered then, with a new host: after a reload.
-     */
-    constructor(`options`: Options, `host`: Host) :
-        this(UniffiWithHandle,
-    uniffiRustCallWithError(KeepsyncException) { _status ->
-    UniffiLib.uniffi_keepsync_ffi_fn_constructor_accounts_new(
-
-
-        FfiConverterTypeOptions.lower(`options`),
-        FfiConverterTypeHost.lower(`host`),_status)
-}
-    )
-
-    protected val handle: Long
-    protected val cleanable: UniffiCleaner.Cleanable?
-
-    private val wasDestroyed = AtomicBoolean(false)
-    private val callCounter = AtomicLong(1)
-
-    /**
-     * Whether the current object has been destroyed and its reference is gone in the Rust side.
-     */
-    val uniffiIsDestroyed: Boolean get() = wasDestroyed.get()
-
-    override fun destroy() {
-        // Only allow a single call to this method.
-        // TODO: maybe we should log a warning if called more than once?
-        if (this.wasDestroyed.compareAndSet(false, true)) {
-            // This decrement always matches the initial count of 1 given at creation time.
-            if (this.callCounter.decrementAndGet() == 0L) {
-                cleanable?.clean()
-            }
-        }
-    }
-
-    @Synchronized
-    override fun close() {
-        this.destroy()
-    }
-
-    internal inline fun <R> callWithHandle(block: (handle: Long) -> R): R {
-        // Check and increment the call counter, to keep the object alive.
-        // This needs a compare-and-set retry loop in case of concurrent updates.
-        do {
-            val c = this.callCounter.get()
-            if (c == 0L) {
-                throw IllegalStateException("${this.javaClass.simpleName} object has already been destroyed")
-            }
-            if (c == Long.MAX_VALUE) {
-                throw IllegalStateException("${this.javaClass.simpleName} call counter would overflow")
-            }
-        } while (! this.callCounter.compareAndSet(c, c + 1L))
-        // Now we can safely do the method call without the handle being freed concurrently.
-        try {
-            return block(this.uniffiCloneHandle())
-        } finally {
-            // This decrement always matches the increment we performed above.
-            if (this.callCounter.decrementAndGet() == 0L) {
-                cleanable?.clean()
-            }
-        }
-    }
-
-    // Use a static inner class instead of a closure so as not to accidentally
-    // capture `this` as part of the cleanable's action.
-    private class UniffiCleanAction(private val handle: Long) : Runnable {
-        override fun run() {
-            if (handle == 0.toLong()) {
-                // Fake object created with `NoHandle`, don't try to free.
-                return;
-            }
-            uniffiRustCall { status ->
-                UniffiLib.uniffi_keepsync_ffi_fn_free_accounts(handle, status)
-            }
-        }
-    }
-
-    /**
-     * @suppress
-     */
-    fun uniffiCloneHandle(): Long {
-        if (handle == 0.toLong()) {
-            throw InternalException("uniffiCloneHandle() called on NoHandle object");
-        }
-        return uniffiRustCall() { status ->
-            UniffiLib.uniffi_keepsync_ffi_fn_clone_accounts(handle, status)
-        }
-    }
-
-
-    /**
-     * The accounts that have a file here, by name.
-     */
-    @Throws(KeepsyncException::class)
-    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
-    override suspend fun `list`() : List<KnownAccount> {
-        return uniffiRustCallAsync(
-        callWithHandle { uniffiHandle ->
-            UniffiLib.uniffi_keepsync_ffi_fn_method_accounts_list(
-                uniffiHandle,
-
-            )
-        },
-        { future, callback, continuation -> UniffiLib.ffi_keepsync_ffi_rust_future_poll_rust_buffer(future, callback, continuation) },
-        { future, continuation -> UniffiLib.ffi_keepsync_ffi_rust_future_complete_rust_buffer(future, continuation) },
-        { future -> UniffiLib.ffi_keepsync_ffi_rust_future_free_rust_buffer(future) },
-        // lift function
-        { FfiConverterSequenceTypeKnownAccount.lift(it) },
-        // Error FFI converter
-        KeepsyncException.ErrorHandler,
-    )
-    }
-
-
-    /**
-     * What wiping an account would lose, as things stand now.
-     */
-    @Throws(KeepsyncException::class)
-    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
-    override suspend fun `losses`(`account`: kotlin.String) : Losses {
-        return uniffiRustCallAsync(
-        callWithHandle { uniffiHandle ->
-            UniffiLib.uniffi_keepsync_ffi_fn_method_accounts_losses(
-                uniffiHandle,
-
-        FfiConverterString.lower(`account`),
-            )
-        },
-        { future, callback, continuation -> UniffiLib.ffi_keepsync_ffi_rust_future_poll_rust_buffer(future, callback, continuation) },
-        { future, continuation -> UniffiLib.ffi_keepsync_ffi_rust_future_complete_rust_buffer(future, continuation) },
-        { future -> UniffiLib.ffi_keepsync_ffi_rust_future_free_rust_buffer(future) },
-        // lift function
-        { FfiConverterTypeLosses.lift(it) },
-        // Error FFI converter
-        KeepsyncException.ErrorHandler,
-    )
-    }
-
-
-    /**
-     * Opens an account's store, or gives the one that is open.
-     */
-    @Throws(KeepsyncException::class)
-    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
-    override suspend fun `open`(`account`: kotlin.String) : Store {
-        return uniffiRustCallAsync(
-        callWithHandle { uniffiHandle ->
-            UniffiLib.uniffi_keepsync_ffi_fn_method_accounts_open(
-                uniffiHandle,
-
-        FfiConverterString.lower(`account`),
-            )
-        },
-        { future, callback, continuation -> UniffiLib.ffi_keepsync_ffi_rust_future_poll_u64(future, callback, continuation) },
-        { future, continuation -> UniffiLib.ffi_keepsync_ffi_rust_future_complete_u64(future, continuation) },
-        { future -> UniffiLib.ffi_keepsync_ffi_rust_future_free_u64(future) },
-        // lift function
-        { FfiConverterTypeStore.lift(it) },
-        // Error FFI converter
-        KeepsyncException.ErrorHandler,
-    )
-    }
-
-
-    /**
-     * Closes the account's store and keeps its file. Gives how many writes wait in it for the next sign-in.
-     */
-    @Throws(KeepsyncException::class)
-    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
-    override suspend fun `signOut`(`account`: kotlin.String) : kotlin.Long {
-        return uniffiRustCallAsync(
-        callWithHandle { uniffiHandle ->
-            UniffiLib.uniffi_keepsync_ffi_fn_method_accounts_sign_out(
-                uniffiHandle,
-
-        FfiConverterString.lower(`account`),
-            )
-        },
-        { future, callback, continuation -> UniffiLib.ffi_keepsync_ffi_rust_future_poll_i64(future, callback, continuation) },
-        { future, continuation -> UniffiLib.ffi_keepsync_ffi_rust_future_complete_i64(future, continuation) },
-        { future -> UniffiLib.ffi_keepsync_ffi_rust_future_free_i64(future) },
-        // lift function
-        { FfiConverterLong.lift(it) },
-        // Error FFI converter
-        KeepsyncException.ErrorHandler,
-    )
-    }
-
-
-    /**
-     * Deletes an account's file and all that stands beside it, for good. `yes` is what the user agreed to lose; if that
-     * is not what would be lost now, the answer is `would_lose`, and nothing is deleted.
-     */
-    @Throws(KeepsyncException::class)
-    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
-    override suspend fun `wipe`(`account`: kotlin.String, `yes`: Losses) {
-        return uniffiRustCallAsync(
-        callWithHandle { uniffiHandle ->
-            UniffiLib.uniffi_keepsync_ffi_fn_method_accounts_wipe(
-                uniffiHandle,
-
-        FfiConverterString.lower(`account`),
-        FfiConverterTypeLosses.lower(`yes`),
-            )
-        },
-        { future, callback, continuation -> UniffiLib.ffi_keepsync_ffi_rust_future_poll_void(future, callback, continuation) },
-        { future, continuation -> UniffiLib.ffi_keepsync_ffi_rust_future_complete_void(future, continuation) },
-        { future -> UniffiLib.ffi_keepsync_ffi_rust_future_free_void(future) },
-        // lift function
-        { },
-
-        // Error FFI converter
-        KeepsyncException.ErrorHandler,
-    )
-    }
-
-
-
-
-
-
-
-
-    /**
-     * @suppress
-     */
-    companion object
-
-}
-
-
-/**
- * @suppress
- */
-public object FfiConverterTypeAccounts: FfiConverter<Accounts, Long> {
-    override fun lower(value: Accounts): Long {
-        return value.uniffiCloneHandle()
-    }
-
-    override fun lift(value: Long): Accounts {
-        return Accounts(UniffiWithHandle, value)
-    }
-
-    override fun read(buf: ByteBuffer): Accounts {
-        return lift(buf.getLong())
-    }
-
-    override fun allocationSize(value: Accounts) = 8UL
-
-    override fun write(value: Accounts, buf: ByteBuffer) {
-        buf.putLong(lower(value))
-    }
-}
-
-
-// This template implements a class for working with a Rust struct via a handle
-// to the live Rust struct on the other side of the FFI.
-//
-// There's some subtlety here, because we have to be careful not to operate on a Rust
-// struct after it has been dropped, and because we must expose a public API for freeing
-// theq Kotlin wrapper object in lieu of reliable finalizers. The core requirements are:
-//
-//   * Each instance holds an opaque handle to the underlying Rust struct.
-//     Method calls need to read this handle from the object's state and pass it in to
-//     the Rust FFI.
-//
-//   * When an instance is no longer needed, its handle should be passed to a
-//     special destructor function provided by the Rust FFI, which will drop the
-//     underlying Rust struct.
-//
-//   * Given an instance, calling code is expected to call the special
-//     `destroy` method in order to free it after use, either by calling it explicitly
-//     or by using a higher-level helper like the `use` method. Failing to do so risks
-//     leaking the underlying Rust struct.
-//
-//   * We can't assume that calling code will do the right thing, and must be prepared
-//     to handle Kotlin method calls executing concurrently with or even after a call to
-//     `destroy`, and to handle multiple (possibly concurrent!) calls to `destroy`.
-//
-//   * We must never allow Rust code to operate on the underlying Rust struct after
-//     the destructor has been called, and must never call the destructor more than once.
-//     Doing so may trigger memory unsafety.
-//
-//   * To mitigate many of the risks of leaking memory and use-after-free unsafety, a `Cleaner`
-//     is implemented to call the destructor when the Kotlin object becomes unreachable.
-//     This is done in a background thread. This is not a panacea, and client code should be aware that
-//      1. the thread may starve if some there are objects that have poorly performing
-//     `drop` methods or do significant work in their `drop` methods.
-//      2. the thread is shared across the whole library. This can be tuned by using `android_cleaner = true`,
-//         or `android = true` in the [`kotlin` section of the `uniffi.toml` file](https://mozilla.github.io/uniffi-rs/kotlin/configuration.html).
-//
-// If we try to implement this with mutual exclusion on access to the handle, there is the
-// possibility of a race between a method call and a concurrent call to `destroy`:
-//
-//    * Thread A starts a method call, reads the value of the handle, but is interrupted
-//      before it can pass the handle over the FFI to Rust.
-//    * Thread B calls `destroy` and frees the underlying Rust struct.
-//    * Thread A resumes, passing the already-read handle value to Rust and triggering
-//      a use-after-free.
-//
-// One possible solution would be to use a `ReadWriteLock`, with each method call taking
-// a read lock (and thus allowed to run concurrently) and the special `destroy` method
-// taking a write lock (and thus blocking on live method calls). However, we aim not to
-// generate methods with any hidden blocking semantics, and a `destroy` method that might
-// block if called incorrectly seems to meet that bar.
-//
-// So, we achieve our goals by giving each instance an associated `AtomicLong` counter to track
-// the number of in-flight method calls, and an `AtomicBoolean` flag to indicate whether `destroy`
-// has been called. These are updated according to the following rules:
-//
-//    * The initial value of the counter is 1, indicating a live object with no in-flight calls.
-//      The initial value for the flag is false.
-//
-//    * At the start of each method call, we atomically check the counter.
-//      If it is 0 then the underlying Rust struct has already been destroyed and the call is aborted.
-//      If it is nonzero them we atomically increment it by 1 and proceed with the method call.
-//
-//    * At the end of each method call, we atomically decrement and check the counter.
-//      If it has reached zero then we destroy the underlying Rust struct.
-//
-//    * When `destroy` is called, we atomically flip the flag from false to true.
-//      If the flag was already true we silently fail.
-//      Otherwise we atomically decrement and check the counter.
-//      If it has reached zero then we destroy the underlying Rust struct.
-//
-// Astute readers may observe that this all sounds very similar to the way that Rust's `Arc<T>` works,
-// and indeed it is, with the addition of a flag to guard against multiple calls to `destroy`.
-//
-// The overall effect is that the underlying Rust struct is destroyed only when `destroy` has been
-// called *and* all in-flight method calls have completed, avoiding violating any of the expectations
-// of the underlying Rust code.
-//
-// This makes a cleaner a better alternative to _not_ calling `destroy()` as
-// and when the object is finished with, but the abstraction is not perfect: if the Rust object's `drop`
-// method is slow, and/or there are many objects to cleanup, and it's on a low end Android device, then the cleaner
-// thread may be starved, and the app will leak memory.
-//
-// In this case, `destroy`ing manually may be a better solution.
-//
-// The cleaner can live side by side with the manual calling of `destroy`. In the order of responsiveness, uniffi objects
-// with Rust peers are reclaimed:
-//
-// 1. By calling the `destroy` method of the object, which calls `rustObject.free()`. If that doesn't happen:
-// 2. When the object becomes unreachable, AND the Cleaner thread gets to call `rustObject.free()`. If the thread is starved then:
-// 3. The memory is reclaimed when the process terminates.
-//
-// [1] https://stackoverflow.com/questions/24376768/can-java-finalize-an-object-when-it-is-still-in-scope/24380219
-//
-
-
-/**
  * Decides conflicts of collections whose policy is `Custom`, within `Settings.resolver_ms`. One that fails parks the
  * write as `policy_failed`.
  */
@@ -2969,7 +2556,7 @@ public interface Connectivity {
     /**
      * Watch from now on, and tell `store.network`. Called at opening and on resuming; may come again after `stop`.
      */
-    fun `start`(`store`: Store)
+    fun `start`(`store`: NativeStore)
 
     /**
      * Watch no more. Called on suspending and closing.
@@ -3087,14 +2674,14 @@ open class ConnectivityImpl: Disposable, AutoCloseable, Connectivity
     /**
      * Watch from now on, and tell `store.network`. Called at opening and on resuming; may come again after `stop`.
      */
-    @Throws(HostException::class)override fun `start`(`store`: Store)
+    @Throws(HostException::class)override fun `start`(`store`: NativeStore)
         =
     callWithHandle {
     uniffiRustCallWithError(HostException) { _status ->
     UniffiLib.uniffi_keepsync_ffi_fn_method_connectivity_start(
         it,
 
-        FfiConverterTypeStore.lower(`store`),_status)
+        FfiConverterTypeNativeStore.lower(`store`),_status)
 }
     }
 
@@ -3139,7 +2726,7 @@ internal object uniffiCallbackInterfaceConnectivity {
             val uniffiObj = FfiConverterTypeConnectivity.handleMap.get(uniffiHandle)
             val makeCall = { ->
                 uniffiObj.`start`(
-                    FfiConverterTypeStore.lift(`store`),
+                    FfiConverterTypeNativeStore.lift(`store`),
                 )
             }
             val writeReturn = { _: Unit -> Unit }
@@ -4012,32 +3599,43 @@ public object FfiConverterTypeListener: FfiConverter<Listener, Long> {
 
 
 /**
- * The app's own backend. A call that takes longer than a minute is a timeout.
+ * The accounts of an installation.
  */
-public interface Remote {
+public interface NativeAccountsInterface {
 
     /**
-     * Sends a batch. `token` is the account's access token, if the app has one.
+     * The accounts that have a file here, by name.
      */
-    suspend fun `push`(`token`: kotlin.String?, `batch`: PushBatch): PushAnswer
+    suspend fun `list`(): List<KnownAccount>
 
     /**
-     * Fetches one page of changes.
+     * What wiping an account would lose, as things stand now.
      */
-    suspend fun `pull`(`token`: kotlin.String?, `request`: PullRequest): PullPage
+    suspend fun `losses`(`account`: kotlin.String): Losses
 
     /**
-     * Finds out whether the backend itself answers. Needs no token.
+     * Opens an account's store, or gives the one that is open.
      */
-    suspend fun `probe`()
+    suspend fun `open`(`account`: kotlin.String): NativeStore
+
+    /**
+     * Closes the account's store and keeps its file. Gives how many writes wait in it for the next sign-in.
+     */
+    suspend fun `signOut`(`account`: kotlin.String): kotlin.Long
+
+    /**
+     * Deletes an account's file and all that stands beside it, for good. `yes` is what the user agreed to lose; if that
+     * is not what would be lost now, the answer is `would_lose`, and nothing is deleted.
+     */
+    suspend fun `wipe`(`account`: kotlin.String, `yes`: Losses)
 
     companion object
 }
 
 /**
- * The app's own backend. A call that takes longer than a minute is a timeout.
+ * The accounts of an installation.
  */
-open class RemoteImpl: Disposable, AutoCloseable, Remote
+open class NativeAccounts: Disposable, AutoCloseable, NativeAccountsInterface
 {
 
     @Suppress("UNUSED_PARAMETER")
@@ -4061,6 +3659,20 @@ open class RemoteImpl: Disposable, AutoCloseable, Remote
         this.handle = 0
         this.cleanable = null
     }
+    /**
+     * Accounts in a folder. Nothing is opened yet. Of a folder whose stores are open in this process, these are the
+     * same accounts again, as they were registered then, with a new host: after a reload.
+     */
+    constructor(`options`: Options, `host`: NativeHost) :
+        this(UniffiWithHandle,
+    uniffiRustCallWithError(KeepsyncException) { _status ->
+    UniffiLib.uniffi_keepsync_ffi_fn_constructor_accounts_new(
+
+
+        FfiConverterTypeOptions.lower(`options`),
+        FfiConverterTypeNativeHost.lower(`host`),_status)
+}
+    )
 
     protected val handle: Long
     protected val cleanable: UniffiCleaner.Cleanable?
@@ -4121,7 +3733,7 @@ open class RemoteImpl: Disposable, AutoCloseable, Remote
                 return;
             }
             uniffiRustCall { status ->
-                UniffiLib.uniffi_keepsync_ffi_fn_free_remote(handle, status)
+                UniffiLib.uniffi_keepsync_ffi_fn_free_accounts(handle, status)
             }
         }
     }
@@ -4134,74 +3746,124 @@ open class RemoteImpl: Disposable, AutoCloseable, Remote
             throw InternalException("uniffiCloneHandle() called on NoHandle object");
         }
         return uniffiRustCall() { status ->
-            UniffiLib.uniffi_keepsync_ffi_fn_clone_remote(handle, status)
+            UniffiLib.uniffi_keepsync_ffi_fn_clone_accounts(handle, status)
         }
     }
 
 
     /**
-     * Sends a batch. `token` is the account's access token, if the app has one.
+     * The accounts that have a file here, by name.
      */
-    @Throws(RemoteFault::class)
+    @Throws(KeepsyncException::class)
     @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
-    override suspend fun `push`(`token`: kotlin.String?, `batch`: PushBatch) : PushAnswer {
+    override suspend fun `list`() : List<KnownAccount> {
         return uniffiRustCallAsync(
         callWithHandle { uniffiHandle ->
-            UniffiLib.uniffi_keepsync_ffi_fn_method_remote_push(
+            UniffiLib.uniffi_keepsync_ffi_fn_method_accounts_list(
                 uniffiHandle,
 
-        FfiConverterOptionalString.lower(`token`),
-        FfiConverterTypePushBatch.lower(`batch`),
             )
         },
         { future, callback, continuation -> UniffiLib.ffi_keepsync_ffi_rust_future_poll_rust_buffer(future, callback, continuation) },
         { future, continuation -> UniffiLib.ffi_keepsync_ffi_rust_future_complete_rust_buffer(future, continuation) },
         { future -> UniffiLib.ffi_keepsync_ffi_rust_future_free_rust_buffer(future) },
         // lift function
-        { FfiConverterTypePushAnswer.lift(it) },
+        { FfiConverterSequenceTypeKnownAccount.lift(it) },
         // Error FFI converter
-        RemoteFault.ErrorHandler,
+        KeepsyncException.ErrorHandler,
     )
     }
 
 
     /**
-     * Fetches one page of changes.
+     * What wiping an account would lose, as things stand now.
      */
-    @Throws(RemoteFault::class)
+    @Throws(KeepsyncException::class)
     @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
-    override suspend fun `pull`(`token`: kotlin.String?, `request`: PullRequest) : PullPage {
+    override suspend fun `losses`(`account`: kotlin.String) : Losses {
         return uniffiRustCallAsync(
         callWithHandle { uniffiHandle ->
-            UniffiLib.uniffi_keepsync_ffi_fn_method_remote_pull(
+            UniffiLib.uniffi_keepsync_ffi_fn_method_accounts_losses(
                 uniffiHandle,
 
-        FfiConverterOptionalString.lower(`token`),
-        FfiConverterTypePullRequest.lower(`request`),
+        FfiConverterString.lower(`account`),
             )
         },
         { future, callback, continuation -> UniffiLib.ffi_keepsync_ffi_rust_future_poll_rust_buffer(future, callback, continuation) },
         { future, continuation -> UniffiLib.ffi_keepsync_ffi_rust_future_complete_rust_buffer(future, continuation) },
         { future -> UniffiLib.ffi_keepsync_ffi_rust_future_free_rust_buffer(future) },
         // lift function
-        { FfiConverterTypePullPage.lift(it) },
+        { FfiConverterTypeLosses.lift(it) },
         // Error FFI converter
-        RemoteFault.ErrorHandler,
+        KeepsyncException.ErrorHandler,
     )
     }
 
 
     /**
-     * Finds out whether the backend itself answers. Needs no token.
+     * Opens an account's store, or gives the one that is open.
      */
-    @Throws(RemoteFault::class)
+    @Throws(KeepsyncException::class)
     @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
-    override suspend fun `probe`() {
+    override suspend fun `open`(`account`: kotlin.String) : NativeStore {
         return uniffiRustCallAsync(
         callWithHandle { uniffiHandle ->
-            UniffiLib.uniffi_keepsync_ffi_fn_method_remote_probe(
+            UniffiLib.uniffi_keepsync_ffi_fn_method_accounts_open(
                 uniffiHandle,
 
+        FfiConverterString.lower(`account`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_keepsync_ffi_rust_future_poll_u64(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_keepsync_ffi_rust_future_complete_u64(future, continuation) },
+        { future -> UniffiLib.ffi_keepsync_ffi_rust_future_free_u64(future) },
+        // lift function
+        { FfiConverterTypeNativeStore.lift(it) },
+        // Error FFI converter
+        KeepsyncException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Closes the account's store and keeps its file. Gives how many writes wait in it for the next sign-in.
+     */
+    @Throws(KeepsyncException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `signOut`(`account`: kotlin.String) : kotlin.Long {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_keepsync_ffi_fn_method_accounts_sign_out(
+                uniffiHandle,
+
+        FfiConverterString.lower(`account`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_keepsync_ffi_rust_future_poll_i64(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_keepsync_ffi_rust_future_complete_i64(future, continuation) },
+        { future -> UniffiLib.ffi_keepsync_ffi_rust_future_free_i64(future) },
+        // lift function
+        { FfiConverterLong.lift(it) },
+        // Error FFI converter
+        KeepsyncException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Deletes an account's file and all that stands beside it, for good. `yes` is what the user agreed to lose; if that
+     * is not what would be lost now, the answer is `would_lose`, and nothing is deleted.
+     */
+    @Throws(KeepsyncException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `wipe`(`account`: kotlin.String, `yes`: Losses) {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_keepsync_ffi_fn_method_accounts_wipe(
+                uniffiHandle,
+
+        FfiConverterString.lower(`account`),
+        FfiConverterTypeLosses.lower(`yes`),
             )
         },
         { future, callback, continuation -> UniffiLib.ffi_keepsync_ffi_rust_future_poll_void(future, callback, continuation) },
@@ -4211,7 +3873,7 @@ open class RemoteImpl: Disposable, AutoCloseable, Remote
         { },
 
         // Error FFI converter
-        RemoteFault.ErrorHandler,
+        KeepsyncException.ErrorHandler,
     )
     }
 
@@ -4230,172 +3892,25 @@ open class RemoteImpl: Disposable, AutoCloseable, Remote
 }
 
 
-
-// Put the implementation in an object so we don't pollute the top-level namespace
-internal object uniffiCallbackInterfaceRemote {
-    internal object `push`: UniffiCallbackInterfaceRemoteMethod0 {
-        override fun callback(`uniffiHandle`: Long,`token`: RustBuffer.ByValue,`batch`: RustBuffer.ByValue,`uniffiFutureCallback`: UniffiForeignFutureCompleteRustBuffer,`uniffiCallbackData`: Long,`uniffiOutDroppedCallback`: UniffiForeignFutureDroppedCallbackStruct,) {
-            val uniffiObj = FfiConverterTypeRemote.handleMap.get(uniffiHandle)
-            val makeCall = suspend { ->
-                uniffiObj.`push`(
-                    FfiConverterOptionalString.lift(`token`),
-                    FfiConverterTypePushBatch.lift(`batch`),
-                )
-            }
-            val uniffiHandleSuccess = { returnValue: PushAnswer ->
-                val uniffiResult = UniffiForeignFutureResultRustBuffer.UniffiByValue(
-                    FfiConverterTypePushAnswer.lower(returnValue),
-                    UniffiRustCallStatus.ByValue()
-                )
-                uniffiResult.write()
-                uniffiFutureCallback.callback(uniffiCallbackData, uniffiResult)
-            }
-            val uniffiHandleError = { callStatus: UniffiRustCallStatus.ByValue ->
-                uniffiFutureCallback.callback(
-                    uniffiCallbackData,
-                    UniffiForeignFutureResultRustBuffer.UniffiByValue(
-                        RustBuffer.ByValue(),
-                        callStatus,
-                    ),
-                )
-            }
-            uniffiTraitInterfaceCallAsyncWithError(
-                makeCall,
-                uniffiHandleSuccess,
-                uniffiHandleError,
-                { e: RemoteFault -> FfiConverterTypeRemoteFault.lower(e) },
-                uniffiOutDroppedCallback
-            )
-        }
-    }
-    internal object `pull`: UniffiCallbackInterfaceRemoteMethod1 {
-        override fun callback(`uniffiHandle`: Long,`token`: RustBuffer.ByValue,`request`: RustBuffer.ByValue,`uniffiFutureCallback`: UniffiForeignFutureCompleteRustBuffer,`uniffiCallbackData`: Long,`uniffiOutDroppedCallback`: UniffiForeignFutureDroppedCallbackStruct,) {
-            val uniffiObj = FfiConverterTypeRemote.handleMap.get(uniffiHandle)
-            val makeCall = suspend { ->
-                uniffiObj.`pull`(
-                    FfiConverterOptionalString.lift(`token`),
-                    FfiConverterTypePullRequest.lift(`request`),
-                )
-            }
-            val uniffiHandleSuccess = { returnValue: PullPage ->
-                val uniffiResult = UniffiForeignFutureResultRustBuffer.UniffiByValue(
-                    FfiConverterTypePullPage.lower(returnValue),
-                    UniffiRustCallStatus.ByValue()
-                )
-                uniffiResult.write()
-                uniffiFutureCallback.callback(uniffiCallbackData, uniffiResult)
-            }
-            val uniffiHandleError = { callStatus: UniffiRustCallStatus.ByValue ->
-                uniffiFutureCallback.callback(
-                    uniffiCallbackData,
-                    UniffiForeignFutureResultRustBuffer.UniffiByValue(
-                        RustBuffer.ByValue(),
-                        callStatus,
-                    ),
-                )
-            }
-            uniffiTraitInterfaceCallAsyncWithError(
-                makeCall,
-                uniffiHandleSuccess,
-                uniffiHandleError,
-                { e: RemoteFault -> FfiConverterTypeRemoteFault.lower(e) },
-                uniffiOutDroppedCallback
-            )
-        }
-    }
-    internal object `probe`: UniffiCallbackInterfaceRemoteMethod2 {
-        override fun callback(`uniffiHandle`: Long,`uniffiFutureCallback`: UniffiForeignFutureCompleteVoid,`uniffiCallbackData`: Long,`uniffiOutDroppedCallback`: UniffiForeignFutureDroppedCallbackStruct,) {
-            val uniffiObj = FfiConverterTypeRemote.handleMap.get(uniffiHandle)
-            val makeCall = suspend { ->
-                uniffiObj.`probe`(
-                )
-            }
-            val uniffiHandleSuccess = { _: Unit ->
-                val uniffiResult = UniffiForeignFutureResultVoid.UniffiByValue(
-                    UniffiRustCallStatus.ByValue()
-                )
-                uniffiResult.write()
-                uniffiFutureCallback.callback(uniffiCallbackData, uniffiResult)
-            }
-            val uniffiHandleError = { callStatus: UniffiRustCallStatus.ByValue ->
-                uniffiFutureCallback.callback(
-                    uniffiCallbackData,
-                    UniffiForeignFutureResultVoid.UniffiByValue(
-                        callStatus,
-                    ),
-                )
-            }
-            uniffiTraitInterfaceCallAsyncWithError(
-                makeCall,
-                uniffiHandleSuccess,
-                uniffiHandleError,
-                { e: RemoteFault -> FfiConverterTypeRemoteFault.lower(e) },
-                uniffiOutDroppedCallback
-            )
-        }
-    }
-
-    internal object uniffiFree: UniffiCallbackInterfaceFree {
-        override fun callback(handle: Long) {
-            FfiConverterTypeRemote.handleMap.remove(handle)
-        }
-    }
-
-    internal object uniffiClone: UniffiCallbackInterfaceClone {
-        override fun callback(handle: Long): Long {
-            return FfiConverterTypeRemote.handleMap.clone(handle)
-        }
-    }
-
-    internal var vtable = UniffiVTableCallbackInterfaceRemote.UniffiByValue(
-        uniffiFree,
-        uniffiClone,
-        `push`,
-        `pull`,
-        `probe`,
-    )
-
-    // Registers the foreign callback with the Rust side.
-    // This method is generated for each callback interface.
-    internal fun register(lib: UniffiLib) {
-        lib.uniffi_keepsync_ffi_fn_init_callback_vtable_remote(vtable)
-    }
-}
-
 /**
  * @suppress
  */
-public object FfiConverterTypeRemote: FfiConverter<Remote, Long> {
-    internal val handleMap = UniffiHandleMap<Remote>()
-
-    override fun lower(value: Remote): Long {
-        if (value is RemoteImpl) {
-             // Rust-implemented object.  Clone the handle and return it
-            return value.uniffiCloneHandle()
-         } else {
-            // Kotlin object, generate a new vtable handle and return that.
-            return handleMap.insert(value)
-         }
+public object FfiConverterTypeNativeAccounts: FfiConverter<NativeAccounts, Long> {
+    override fun lower(value: NativeAccounts): Long {
+        return value.uniffiCloneHandle()
     }
 
-    override fun lift(value: Long): Remote {
-        if ((value and 1.toLong()) == 0.toLong()) {
-            // Rust-generated handle, construct a new class that uses the handle to implement the
-            // interface
-            return RemoteImpl(UniffiWithHandle, value)
-        } else {
-            // Kotlin-generated handle, get the object from the handle map
-            return handleMap.remove(value)
-        }
+    override fun lift(value: Long): NativeAccounts {
+        return NativeAccounts(UniffiWithHandle, value)
     }
 
-    override fun read(buf: ByteBuffer): Remote {
+    override fun read(buf: ByteBuffer): NativeAccounts {
         return lift(buf.getLong())
     }
 
-    override fun allocationSize(value: Remote) = 8UL
+    override fun allocationSize(value: NativeAccounts) = 8UL
 
-    override fun write(value: Remote, buf: ByteBuffer) {
+    override fun write(value: NativeAccounts, buf: ByteBuffer) {
         buf.putLong(lower(value))
     }
 }
@@ -4499,7 +4014,7 @@ public object FfiConverterTypeRemote: FfiConverter<Remote, Long> {
 /**
  * An account's store. Reads and writes never wait for the network; what does says so.
  */
-public interface StoreInterface {
+public interface NativeStoreInterface {
 
     /**
      * Conflicts the user has to settle, oldest first.
@@ -4765,7 +4280,7 @@ public interface StoreInterface {
      * Stops the drain, finishes what was accepted, closes the file. Further calls answer `closed`; unsent writes stay
      * in the file. Closing twice is closing once.
      */
-    suspend fun `close`()
+    suspend fun `end`()
 
     /**
      * The installation's id.
@@ -4855,7 +4370,7 @@ public interface StoreInterface {
 /**
  * An account's store. Reads and writes never wait for the network; what does says so.
  */
-open class Store: Disposable, AutoCloseable, StoreInterface
+open class NativeStore: Disposable, AutoCloseable, NativeStoreInterface
 {
 
     @Suppress("UNUSED_PARAMETER")
@@ -6262,7 +5777,7 @@ open class Store: Disposable, AutoCloseable, StoreInterface
      */
     @Throws(KeepsyncException::class)
     @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
-    override suspend fun `close`() {
+    override suspend fun `end`() {
         return uniffiRustCallAsync(
         callWithHandle { uniffiHandle ->
             UniffiLib.uniffi_keepsync_ffi_fn_method_store_close(
@@ -6644,22 +6159,507 @@ open class Store: Disposable, AutoCloseable, StoreInterface
 /**
  * @suppress
  */
-public object FfiConverterTypeStore: FfiConverter<Store, Long> {
-    override fun lower(value: Store): Long {
+public object FfiConverterTypeNativeStore: FfiConverter<NativeStore, Long> {
+    override fun lower(value: NativeStore): Long {
         return value.uniffiCloneHandle()
     }
 
-    override fun lift(value: Long): Store {
-        return Store(UniffiWithHandle, value)
+    override fun lift(value: Long): NativeStore {
+        return NativeStore(UniffiWithHandle, value)
     }
 
-    override fun read(buf: ByteBuffer): Store {
+    override fun read(buf: ByteBuffer): NativeStore {
         return lift(buf.getLong())
     }
 
-    override fun allocationSize(value: Store) = 8UL
+    override fun allocationSize(value: NativeStore) = 8UL
 
-    override fun write(value: Store, buf: ByteBuffer) {
+    override fun write(value: NativeStore, buf: ByteBuffer) {
+        buf.putLong(lower(value))
+    }
+}
+
+
+// This template implements a class for working with a Rust struct via a handle
+// to the live Rust struct on the other side of the FFI.
+//
+// There's some subtlety here, because we have to be careful not to operate on a Rust
+// struct after it has been dropped, and because we must expose a public API for freeing
+// theq Kotlin wrapper object in lieu of reliable finalizers. The core requirements are:
+//
+//   * Each instance holds an opaque handle to the underlying Rust struct.
+//     Method calls need to read this handle from the object's state and pass it in to
+//     the Rust FFI.
+//
+//   * When an instance is no longer needed, its handle should be passed to a
+//     special destructor function provided by the Rust FFI, which will drop the
+//     underlying Rust struct.
+//
+//   * Given an instance, calling code is expected to call the special
+//     `destroy` method in order to free it after use, either by calling it explicitly
+//     or by using a higher-level helper like the `use` method. Failing to do so risks
+//     leaking the underlying Rust struct.
+//
+//   * We can't assume that calling code will do the right thing, and must be prepared
+//     to handle Kotlin method calls executing concurrently with or even after a call to
+//     `destroy`, and to handle multiple (possibly concurrent!) calls to `destroy`.
+//
+//   * We must never allow Rust code to operate on the underlying Rust struct after
+//     the destructor has been called, and must never call the destructor more than once.
+//     Doing so may trigger memory unsafety.
+//
+//   * To mitigate many of the risks of leaking memory and use-after-free unsafety, a `Cleaner`
+//     is implemented to call the destructor when the Kotlin object becomes unreachable.
+//     This is done in a background thread. This is not a panacea, and client code should be aware that
+//      1. the thread may starve if some there are objects that have poorly performing
+//     `drop` methods or do significant work in their `drop` methods.
+//      2. the thread is shared across the whole library. This can be tuned by using `android_cleaner = true`,
+//         or `android = true` in the [`kotlin` section of the `uniffi.toml` file](https://mozilla.github.io/uniffi-rs/kotlin/configuration.html).
+//
+// If we try to implement this with mutual exclusion on access to the handle, there is the
+// possibility of a race between a method call and a concurrent call to `destroy`:
+//
+//    * Thread A starts a method call, reads the value of the handle, but is interrupted
+//      before it can pass the handle over the FFI to Rust.
+//    * Thread B calls `destroy` and frees the underlying Rust struct.
+//    * Thread A resumes, passing the already-read handle value to Rust and triggering
+//      a use-after-free.
+//
+// One possible solution would be to use a `ReadWriteLock`, with each method call taking
+// a read lock (and thus allowed to run concurrently) and the special `destroy` method
+// taking a write lock (and thus blocking on live method calls). However, we aim not to
+// generate methods with any hidden blocking semantics, and a `destroy` method that might
+// block if called incorrectly seems to meet that bar.
+//
+// So, we achieve our goals by giving each instance an associated `AtomicLong` counter to track
+// the number of in-flight method calls, and an `AtomicBoolean` flag to indicate whether `destroy`
+// has been called. These are updated according to the following rules:
+//
+//    * The initial value of the counter is 1, indicating a live object with no in-flight calls.
+//      The initial value for the flag is false.
+//
+//    * At the start of each method call, we atomically check the counter.
+//      If it is 0 then the underlying Rust struct has already been destroyed and the call is aborted.
+//      If it is nonzero them we atomically increment it by 1 and proceed with the method call.
+//
+//    * At the end of each method call, we atomically decrement and check the counter.
+//      If it has reached zero then we destroy the underlying Rust struct.
+//
+//    * When `destroy` is called, we atomically flip the flag from false to true.
+//      If the flag was already true we silently fail.
+//      Otherwise we atomically decrement and check the counter.
+//      If it has reached zero then we destroy the underlying Rust struct.
+//
+// Astute readers may observe that this all sounds very similar to the way that Rust's `Arc<T>` works,
+// and indeed it is, with the addition of a flag to guard against multiple calls to `destroy`.
+//
+// The overall effect is that the underlying Rust struct is destroyed only when `destroy` has been
+// called *and* all in-flight method calls have completed, avoiding violating any of the expectations
+// of the underlying Rust code.
+//
+// This makes a cleaner a better alternative to _not_ calling `destroy()` as
+// and when the object is finished with, but the abstraction is not perfect: if the Rust object's `drop`
+// method is slow, and/or there are many objects to cleanup, and it's on a low end Android device, then the cleaner
+// thread may be starved, and the app will leak memory.
+//
+// In this case, `destroy`ing manually may be a better solution.
+//
+// The cleaner can live side by side with the manual calling of `destroy`. In the order of responsiveness, uniffi objects
+// with Rust peers are reclaimed:
+//
+// 1. By calling the `destroy` method of the object, which calls `rustObject.free()`. If that doesn't happen:
+// 2. When the object becomes unreachable, AND the Cleaner thread gets to call `rustObject.free()`. If the thread is starved then:
+// 3. The memory is reclaimed when the process terminates.
+//
+// [1] https://stackoverflow.com/questions/24376768/can-java-finalize-an-object-when-it-is-still-in-scope/24380219
+//
+
+
+/**
+ * The app's own backend. A call that takes longer than a minute is a timeout.
+ */
+public interface Remote {
+
+    /**
+     * Sends a batch. `token` is the account's access token, if the app has one.
+     */
+    suspend fun `push`(`token`: kotlin.String?, `batch`: PushBatch): PushAnswer
+
+    /**
+     * Fetches one page of changes.
+     */
+    suspend fun `pull`(`token`: kotlin.String?, `request`: PullRequest): PullPage
+
+    /**
+     * Finds out whether the backend itself answers. Needs no token.
+     */
+    suspend fun `probe`()
+
+    companion object
+}
+
+/**
+ * The app's own backend. A call that takes longer than a minute is a timeout.
+ */
+open class RemoteImpl: Disposable, AutoCloseable, Remote
+{
+
+    @Suppress("UNUSED_PARAMETER")
+    /**
+     * @suppress
+     */
+    constructor(withHandle: UniffiWithHandle, handle: Long) {
+        this.handle = handle
+        this.cleanable = UniffiLib.CLEANER.register(this, UniffiCleanAction(handle))
+    }
+
+    /**
+     * @suppress
+     *
+     * This constructor can be used to instantiate a fake object. Only used for tests. Any
+     * attempt to actually use an object constructed this way will fail as there is no
+     * connected Rust object.
+     */
+    @Suppress("UNUSED_PARAMETER")
+    constructor(noHandle: NoHandle) {
+        this.handle = 0
+        this.cleanable = null
+    }
+
+    protected val handle: Long
+    protected val cleanable: UniffiCleaner.Cleanable?
+
+    private val wasDestroyed = AtomicBoolean(false)
+    private val callCounter = AtomicLong(1)
+
+    /**
+     * Whether the current object has been destroyed and its reference is gone in the Rust side.
+     */
+    val uniffiIsDestroyed: Boolean get() = wasDestroyed.get()
+
+    override fun destroy() {
+        // Only allow a single call to this method.
+        // TODO: maybe we should log a warning if called more than once?
+        if (this.wasDestroyed.compareAndSet(false, true)) {
+            // This decrement always matches the initial count of 1 given at creation time.
+            if (this.callCounter.decrementAndGet() == 0L) {
+                cleanable?.clean()
+            }
+        }
+    }
+
+    @Synchronized
+    override fun close() {
+        this.destroy()
+    }
+
+    internal inline fun <R> callWithHandle(block: (handle: Long) -> R): R {
+        // Check and increment the call counter, to keep the object alive.
+        // This needs a compare-and-set retry loop in case of concurrent updates.
+        do {
+            val c = this.callCounter.get()
+            if (c == 0L) {
+                throw IllegalStateException("${this.javaClass.simpleName} object has already been destroyed")
+            }
+            if (c == Long.MAX_VALUE) {
+                throw IllegalStateException("${this.javaClass.simpleName} call counter would overflow")
+            }
+        } while (! this.callCounter.compareAndSet(c, c + 1L))
+        // Now we can safely do the method call without the handle being freed concurrently.
+        try {
+            return block(this.uniffiCloneHandle())
+        } finally {
+            // This decrement always matches the increment we performed above.
+            if (this.callCounter.decrementAndGet() == 0L) {
+                cleanable?.clean()
+            }
+        }
+    }
+
+    // Use a static inner class instead of a closure so as not to accidentally
+    // capture `this` as part of the cleanable's action.
+    private class UniffiCleanAction(private val handle: Long) : Runnable {
+        override fun run() {
+            if (handle == 0.toLong()) {
+                // Fake object created with `NoHandle`, don't try to free.
+                return;
+            }
+            uniffiRustCall { status ->
+                UniffiLib.uniffi_keepsync_ffi_fn_free_remote(handle, status)
+            }
+        }
+    }
+
+    /**
+     * @suppress
+     */
+    fun uniffiCloneHandle(): Long {
+        if (handle == 0.toLong()) {
+            throw InternalException("uniffiCloneHandle() called on NoHandle object");
+        }
+        return uniffiRustCall() { status ->
+            UniffiLib.uniffi_keepsync_ffi_fn_clone_remote(handle, status)
+        }
+    }
+
+
+    /**
+     * Sends a batch. `token` is the account's access token, if the app has one.
+     */
+    @Throws(RemoteFault::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `push`(`token`: kotlin.String?, `batch`: PushBatch) : PushAnswer {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_keepsync_ffi_fn_method_remote_push(
+                uniffiHandle,
+
+        FfiConverterOptionalString.lower(`token`),
+        FfiConverterTypePushBatch.lower(`batch`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_keepsync_ffi_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_keepsync_ffi_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_keepsync_ffi_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterTypePushAnswer.lift(it) },
+        // Error FFI converter
+        RemoteFault.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Fetches one page of changes.
+     */
+    @Throws(RemoteFault::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `pull`(`token`: kotlin.String?, `request`: PullRequest) : PullPage {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_keepsync_ffi_fn_method_remote_pull(
+                uniffiHandle,
+
+        FfiConverterOptionalString.lower(`token`),
+        FfiConverterTypePullRequest.lower(`request`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_keepsync_ffi_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_keepsync_ffi_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_keepsync_ffi_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterTypePullPage.lift(it) },
+        // Error FFI converter
+        RemoteFault.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Finds out whether the backend itself answers. Needs no token.
+     */
+    @Throws(RemoteFault::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `probe`() {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_keepsync_ffi_fn_method_remote_probe(
+                uniffiHandle,
+
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_keepsync_ffi_rust_future_poll_void(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_keepsync_ffi_rust_future_complete_void(future, continuation) },
+        { future -> UniffiLib.ffi_keepsync_ffi_rust_future_free_void(future) },
+        // lift function
+        { },
+
+        // Error FFI converter
+        RemoteFault.ErrorHandler,
+    )
+    }
+
+
+
+
+
+
+
+
+    /**
+     * @suppress
+     */
+    companion object
+
+}
+
+
+
+// Put the implementation in an object so we don't pollute the top-level namespace
+internal object uniffiCallbackInterfaceRemote {
+    internal object `push`: UniffiCallbackInterfaceRemoteMethod0 {
+        override fun callback(`uniffiHandle`: Long,`token`: RustBuffer.ByValue,`batch`: RustBuffer.ByValue,`uniffiFutureCallback`: UniffiForeignFutureCompleteRustBuffer,`uniffiCallbackData`: Long,`uniffiOutDroppedCallback`: UniffiForeignFutureDroppedCallbackStruct,) {
+            val uniffiObj = FfiConverterTypeRemote.handleMap.get(uniffiHandle)
+            val makeCall = suspend { ->
+                uniffiObj.`push`(
+                    FfiConverterOptionalString.lift(`token`),
+                    FfiConverterTypePushBatch.lift(`batch`),
+                )
+            }
+            val uniffiHandleSuccess = { returnValue: PushAnswer ->
+                val uniffiResult = UniffiForeignFutureResultRustBuffer.UniffiByValue(
+                    FfiConverterTypePushAnswer.lower(returnValue),
+                    UniffiRustCallStatus.ByValue()
+                )
+                uniffiResult.write()
+                uniffiFutureCallback.callback(uniffiCallbackData, uniffiResult)
+            }
+            val uniffiHandleError = { callStatus: UniffiRustCallStatus.ByValue ->
+                uniffiFutureCallback.callback(
+                    uniffiCallbackData,
+                    UniffiForeignFutureResultRustBuffer.UniffiByValue(
+                        RustBuffer.ByValue(),
+                        callStatus,
+                    ),
+                )
+            }
+            uniffiTraitInterfaceCallAsyncWithError(
+                makeCall,
+                uniffiHandleSuccess,
+                uniffiHandleError,
+                { e: RemoteFault -> FfiConverterTypeRemoteFault.lower(e) },
+                uniffiOutDroppedCallback
+            )
+        }
+    }
+    internal object `pull`: UniffiCallbackInterfaceRemoteMethod1 {
+        override fun callback(`uniffiHandle`: Long,`token`: RustBuffer.ByValue,`request`: RustBuffer.ByValue,`uniffiFutureCallback`: UniffiForeignFutureCompleteRustBuffer,`uniffiCallbackData`: Long,`uniffiOutDroppedCallback`: UniffiForeignFutureDroppedCallbackStruct,) {
+            val uniffiObj = FfiConverterTypeRemote.handleMap.get(uniffiHandle)
+            val makeCall = suspend { ->
+                uniffiObj.`pull`(
+                    FfiConverterOptionalString.lift(`token`),
+                    FfiConverterTypePullRequest.lift(`request`),
+                )
+            }
+            val uniffiHandleSuccess = { returnValue: PullPage ->
+                val uniffiResult = UniffiForeignFutureResultRustBuffer.UniffiByValue(
+                    FfiConverterTypePullPage.lower(returnValue),
+                    UniffiRustCallStatus.ByValue()
+                )
+                uniffiResult.write()
+                uniffiFutureCallback.callback(uniffiCallbackData, uniffiResult)
+            }
+            val uniffiHandleError = { callStatus: UniffiRustCallStatus.ByValue ->
+                uniffiFutureCallback.callback(
+                    uniffiCallbackData,
+                    UniffiForeignFutureResultRustBuffer.UniffiByValue(
+                        RustBuffer.ByValue(),
+                        callStatus,
+                    ),
+                )
+            }
+            uniffiTraitInterfaceCallAsyncWithError(
+                makeCall,
+                uniffiHandleSuccess,
+                uniffiHandleError,
+                { e: RemoteFault -> FfiConverterTypeRemoteFault.lower(e) },
+                uniffiOutDroppedCallback
+            )
+        }
+    }
+    internal object `probe`: UniffiCallbackInterfaceRemoteMethod2 {
+        override fun callback(`uniffiHandle`: Long,`uniffiFutureCallback`: UniffiForeignFutureCompleteVoid,`uniffiCallbackData`: Long,`uniffiOutDroppedCallback`: UniffiForeignFutureDroppedCallbackStruct,) {
+            val uniffiObj = FfiConverterTypeRemote.handleMap.get(uniffiHandle)
+            val makeCall = suspend { ->
+                uniffiObj.`probe`(
+                )
+            }
+            val uniffiHandleSuccess = { _: Unit ->
+                val uniffiResult = UniffiForeignFutureResultVoid.UniffiByValue(
+                    UniffiRustCallStatus.ByValue()
+                )
+                uniffiResult.write()
+                uniffiFutureCallback.callback(uniffiCallbackData, uniffiResult)
+            }
+            val uniffiHandleError = { callStatus: UniffiRustCallStatus.ByValue ->
+                uniffiFutureCallback.callback(
+                    uniffiCallbackData,
+                    UniffiForeignFutureResultVoid.UniffiByValue(
+                        callStatus,
+                    ),
+                )
+            }
+            uniffiTraitInterfaceCallAsyncWithError(
+                makeCall,
+                uniffiHandleSuccess,
+                uniffiHandleError,
+                { e: RemoteFault -> FfiConverterTypeRemoteFault.lower(e) },
+                uniffiOutDroppedCallback
+            )
+        }
+    }
+
+    internal object uniffiFree: UniffiCallbackInterfaceFree {
+        override fun callback(handle: Long) {
+            FfiConverterTypeRemote.handleMap.remove(handle)
+        }
+    }
+
+    internal object uniffiClone: UniffiCallbackInterfaceClone {
+        override fun callback(handle: Long): Long {
+            return FfiConverterTypeRemote.handleMap.clone(handle)
+        }
+    }
+
+    internal var vtable = UniffiVTableCallbackInterfaceRemote.UniffiByValue(
+        uniffiFree,
+        uniffiClone,
+        `push`,
+        `pull`,
+        `probe`,
+    )
+
+    // Registers the foreign callback with the Rust side.
+    // This method is generated for each callback interface.
+    internal fun register(lib: UniffiLib) {
+        lib.uniffi_keepsync_ffi_fn_init_callback_vtable_remote(vtable)
+    }
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeRemote: FfiConverter<Remote, Long> {
+    internal val handleMap = UniffiHandleMap<Remote>()
+
+    override fun lower(value: Remote): Long {
+        if (value is RemoteImpl) {
+             // Rust-implemented object.  Clone the handle and return it
+            return value.uniffiCloneHandle()
+         } else {
+            // Kotlin object, generate a new vtable handle and return that.
+            return handleMap.insert(value)
+         }
+    }
+
+    override fun lift(value: Long): Remote {
+        if ((value and 1.toLong()) == 0.toLong()) {
+            // Rust-generated handle, construct a new class that uses the handle to implement the
+            // interface
+            return RemoteImpl(UniffiWithHandle, value)
+        } else {
+            // Kotlin-generated handle, get the object from the handle map
+            return handleMap.remove(value)
+        }
+    }
+
+    override fun read(buf: ByteBuffer): Remote {
+        return lift(buf.getLong())
+    }
+
+    override fun allocationSize(value: Remote) = 8UL
+
+    override fun write(value: Remote, buf: ByteBuffer) {
         buf.putLong(lower(value))
     }
 }
@@ -8334,89 +8334,6 @@ public object FfiConverterTypeFirstSyncProgress: FfiConverterRustBuffer<FirstSyn
 
 
 /**
- * What the app gives: its sign-in, and what else it needs. What is absent is not asked.
- */
-data class Host (
-    /**
-     * Where tokens come from; absent for a backend that needs none.
-     */
-    val `tokens`: TokenProvider? = null
-    ,
-    /**
-     * Where the files' key comes from: with it they are encrypted.
-     */
-    val `keys`: KeyProvider? = null
-    ,
-    /**
-     * Watches the platform's network.
-     */
-    val `connectivity`: Connectivity? = null
-    ,
-    /**
-     * The app's own backend, for `Backend.App`.
-     */
-    val `remote`: Remote? = null
-    ,
-    /**
-     * Decides conflicts of collections whose policy is `Custom`.
-     */
-    val `resolver`: ConflictResolver? = null
-
-): Disposable{
-
-
-
-
-
-    @Suppress("UNNECESSARY_SAFE_CALL") // codegen is much simpler if we unconditionally emit safe calls here
-    override fun destroy() {
-
-    Disposable.destroy(
-        this.`tokens`,
-        this.`keys`,
-        this.`connectivity`,
-        this.`remote`,
-        this.`resolver`
-    )
-    }
-
-    companion object
-}
-
-/**
- * @suppress
- */
-public object FfiConverterTypeHost: FfiConverterRustBuffer<Host> {
-    override fun read(buf: ByteBuffer): Host {
-        return Host(
-            FfiConverterOptionalTypeTokenProvider.read(buf),
-            FfiConverterOptionalTypeKeyProvider.read(buf),
-            FfiConverterOptionalTypeConnectivity.read(buf),
-            FfiConverterOptionalTypeRemote.read(buf),
-            FfiConverterOptionalTypeConflictResolver.read(buf),
-        )
-    }
-
-    override fun allocationSize(value: Host) = (
-            FfiConverterOptionalTypeTokenProvider.allocationSize(value.`tokens`) +
-            FfiConverterOptionalTypeKeyProvider.allocationSize(value.`keys`) +
-            FfiConverterOptionalTypeConnectivity.allocationSize(value.`connectivity`) +
-            FfiConverterOptionalTypeRemote.allocationSize(value.`remote`) +
-            FfiConverterOptionalTypeConflictResolver.allocationSize(value.`resolver`)
-    )
-
-    override fun write(value: Host, buf: ByteBuffer) {
-            FfiConverterOptionalTypeTokenProvider.write(value.`tokens`, buf)
-            FfiConverterOptionalTypeKeyProvider.write(value.`keys`, buf)
-            FfiConverterOptionalTypeConnectivity.write(value.`connectivity`, buf)
-            FfiConverterOptionalTypeRemote.write(value.`remote`, buf)
-            FfiConverterOptionalTypeConflictResolver.write(value.`resolver`, buf)
-    }
-}
-
-
-
-/**
  * A backend over HTTP.
  */
 data class HttpOptions (
@@ -8633,6 +8550,77 @@ public object FfiConverterTypeLosses: FfiConverterRustBuffer<Losses> {
             FfiConverterLong.write(value.`pairs`, buf)
             FfiConverterLong.write(value.`damagedFiles`, buf)
             FfiConverterString.write(value.`token`, buf)
+    }
+}
+
+
+
+/**
+ * What the app gives: its sign-in, and what else it needs. What is absent is not asked.
+ */
+data class NativeHost (
+    /**
+     * Where tokens come from; absent for a backend that needs none.
+     */
+    val `tokens`: TokenProvider? = null
+    ,
+    /**
+     * Where the files' key comes from: with it they are encrypted.
+     */
+    val `keys`: KeyProvider? = null
+    ,
+    /**
+     * Watches the platform's network.
+     */
+    val `connectivity`: Connectivity? = null
+    ,
+    /**
+     * The app's own backend, for `Backend.App`.
+     */
+    val `remote`: Remote? = null
+    ,
+    /**
+     * Decides conflicts of collections whose policy is `Custom`.
+     */
+    val `resolver`: ConflictResolver? = null
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeNativeHost: FfiConverterRustBuffer<NativeHost> {
+    override fun read(buf: ByteBuffer): NativeHost {
+        return NativeHost(
+            FfiConverterOptionalTypeTokenProvider.read(buf),
+            FfiConverterOptionalTypeKeyProvider.read(buf),
+            FfiConverterOptionalTypeConnectivity.read(buf),
+            FfiConverterOptionalTypeRemote.read(buf),
+            FfiConverterOptionalTypeConflictResolver.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: NativeHost) = (
+            FfiConverterOptionalTypeTokenProvider.allocationSize(value.`tokens`) +
+            FfiConverterOptionalTypeKeyProvider.allocationSize(value.`keys`) +
+            FfiConverterOptionalTypeConnectivity.allocationSize(value.`connectivity`) +
+            FfiConverterOptionalTypeRemote.allocationSize(value.`remote`) +
+            FfiConverterOptionalTypeConflictResolver.allocationSize(value.`resolver`)
+    )
+
+    override fun write(value: NativeHost, buf: ByteBuffer) {
+            FfiConverterOptionalTypeTokenProvider.write(value.`tokens`, buf)
+            FfiConverterOptionalTypeKeyProvider.write(value.`keys`, buf)
+            FfiConverterOptionalTypeConnectivity.write(value.`connectivity`, buf)
+            FfiConverterOptionalTypeRemote.write(value.`remote`, buf)
+            FfiConverterOptionalTypeConflictResolver.write(value.`resolver`, buf)
     }
 }
 
@@ -11170,7 +11158,7 @@ sealed class Backend {
         /**
          * Where it is.
          */
-        val `http`: dev.keepsync.ffi.HttpOptions) : Backend()
+        val `http`: dev.keepsync.HttpOptions) : Backend()
 
     {
 
@@ -11185,11 +11173,11 @@ sealed class Backend {
         /**
          * Where they are.
          */
-        val `http`: dev.keepsync.ffi.HttpOptions,
+        val `http`: dev.keepsync.HttpOptions,
         /**
          * What they are.
          */
-        val `api`: dev.keepsync.ffi.RestApi) : Backend()
+        val `api`: dev.keepsync.RestApi) : Backend()
 
     {
 
@@ -11204,7 +11192,7 @@ sealed class Backend {
         /**
          * What it understands.
          */
-        val `capabilities`: dev.keepsync.ffi.Capabilities) : Backend()
+        val `capabilities`: dev.keepsync.Capabilities) : Backend()
 
     {
 
@@ -12530,7 +12518,7 @@ sealed class Outcome {
         /**
          * That version.
          */
-        val `remote`: dev.keepsync.ffi.RemoteVersion) : Outcome()
+        val `remote`: dev.keepsync.RemoteVersion) : Outcome()
 
     {
 
@@ -13308,7 +13296,7 @@ sealed class Resolution {
         /**
          * Bodies of children, also of such that are not in conflict. The others become as proposed.
          */
-        val `children`: List<dev.keepsync.ffi.ChildBody>) : Resolution()
+        val `children`: List<dev.keepsync.ChildBody>) : Resolution()
 
     {
 
@@ -14104,11 +14092,11 @@ sealed class WriteOutcome {
         /**
          * Where its entry stands.
          */
-        val `state`: dev.keepsync.ffi.EntryState,
+        val `state`: dev.keepsync.EntryState,
         /**
          * What keeps it there.
          */
-        val `why`: dev.keepsync.ffi.Why) : WriteOutcome()
+        val `why`: dev.keepsync.Why) : WriteOutcome()
 
     {
 
@@ -14142,7 +14130,7 @@ sealed class WriteOutcome {
         /**
          * What the backend said.
          */
-        val `reason`: dev.keepsync.ffi.Reason) : WriteOutcome()
+        val `reason`: dev.keepsync.Reason) : WriteOutcome()
 
     {
 
