@@ -19,6 +19,7 @@ use crate::{
     store::State,
     sync::Status,
 };
+use keepsync::store::Feed;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -81,7 +82,9 @@ const FRAME: Duration = Duration::from_millis(16);
 impl Store {
     /// Tells `listener` from now on what changes; at first what the status is. Gives a number for `unlisten`.
     pub async fn listen(&self, listener: Arc<dyn Listener>) -> Result<i64> {
-        let task = runtime()?.spawn(tell(self.states(), listener));
+        // Here, not in the task: what is committed once this has returned is told, however late the task begins.
+        let first = self.open_now().and_then(|core| Some((core.feed().ok()?, core)));
+        let task = runtime()?.spawn(tell(self.states(), listener, first));
         Ok(self.listeners().add(task.abort_handle()))
     }
 
@@ -92,22 +95,28 @@ impl Store {
     }
 }
 
-async fn tell(mut states: Receiver<State>, listener: Arc<dyn Listener>) {
+async fn tell(mut states: Receiver<State>, listener: Arc<dyn Listener>, mut first: Option<(Feed, keepsync::Store)>) {
     let mut told: Option<Status> = None;
     // Once per life of the file: after a suspension there is another core.
     loop {
-        let Some(core) = next_core(&mut states).await else {
-            let closed = Changes {
-                closed: true,
-                ..Changes::default()
-            };
-            call(&listener, closed).await;
-            return;
+        let (core, mut feed, mut changed) = match first.take() {
+            Some((feed, core)) => (core, feed, None),
+            None => {
+                let Some(core) = next_core(&mut states).await else {
+                    let closed = Changes {
+                        closed: true,
+                        ..Changes::default()
+                    };
+                    call(&listener, closed).await;
+                    return;
+                };
+                let Ok(feed) = core.feed() else {
+                    return;
+                };
+                let everything = feed.everything();
+                (core, feed, Some(everything))
+            }
         };
-        let Ok(mut feed) = core.feed() else {
-            return;
-        };
-        let mut changed = if told.is_none() { None } else { Some(feed.everything()) };
         loop {
             let status: Option<Status> = core.status().await.ok().map(Out::out);
             let news = status.clone().filter(|status| told.as_ref() != Some(status));
@@ -153,4 +162,85 @@ async fn call(listener: &Arc<dyn Listener>, changes: Changes) {
     let listener = Arc::clone(listener);
     // What it throws is its own affair.
     let _ = aside(move || listener.changed(changes)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Accounts, CollectionOptions, Direction, Host, Options, Policy};
+    use std::sync::Barrier;
+    use tokio::time::{Instant, timeout};
+
+    struct Told(Mutex<Vec<Changes>>);
+
+    impl Listener for Told {
+        fn changed(&self, changes: Changes) -> std::result::Result<(), HostError> {
+            self.0.lock().unwrap().push(changes);
+            Ok(())
+        }
+    }
+
+    async fn until(what: &str, holds: impl Fn() -> bool) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while !holds() {
+            assert!(Instant::now() < end, "{what}");
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_written_right_after_listening_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let notes = CollectionOptions {
+            name: "note".to_owned(),
+            policy: Policy::LastWriteWins,
+            parent: None,
+            indexes: Vec::new(),
+            priority: 0,
+            direction: Some(Direction::Local),
+            sending: None,
+            first_sync: None,
+            on_rejected: None,
+            groups: Vec::new(),
+            same_when: Vec::new(),
+            without_deletes: false,
+            settles_itself: false,
+            announce_changes: false,
+        };
+        let options = Options {
+            folder: folder.path().to_string_lossy().into_owned(),
+            collections: vec![notes],
+            backend: None,
+            settings: None,
+            device_id: None,
+        };
+        let accounts = Accounts::new(options, Host::default()).unwrap();
+        let store = accounts.open("ada".to_owned()).await.unwrap();
+        let core = store.core().await.unwrap();
+
+        // Both workers are busy, so that the listener's task begins late.
+        let gate = Arc::new(Barrier::new(3));
+        let busy = Arc::new(Mutex::new(0));
+        for _ in 0..2 {
+            let (gate, busy) = (Arc::clone(&gate), Arc::clone(&busy));
+            runtime().unwrap().spawn(async move {
+                *busy.lock().unwrap() += 1;
+                gate.wait();
+            });
+        }
+        until("the workers are busy", || *busy.lock().unwrap() == 2).await;
+        let told = Arc::new(Told(Mutex::default()));
+        let listener: Arc<dyn Listener> = told.clone();
+        store.listen(listener).await.unwrap();
+        let written = timeout(Duration::from_secs(20), core.put("note", "n1", "{}")).await;
+        gate.wait();
+        written.unwrap().unwrap();
+
+        until("it is told", || {
+            let told = told.0.lock().unwrap();
+            told.iter().any(|changes| changes.collections == ["note"])
+        })
+        .await;
+        store.close().await.unwrap();
+    }
 }

@@ -214,7 +214,7 @@ impl Store {
         Ok(())
     }
 
-    fn open_now(&self) -> Option<keepsync::Store> {
+    pub(crate) fn open_now(&self) -> Option<keepsync::Store> {
         match &*self.state.borrow() {
             State::Open(core) => Some(core.clone()),
             _ => None,

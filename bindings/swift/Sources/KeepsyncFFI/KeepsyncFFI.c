@@ -1,1 +1,1 @@
-// SwiftPM wants a source file in a C target; the library is linked.
+// The header is all there is: a C target without a source is not built.
