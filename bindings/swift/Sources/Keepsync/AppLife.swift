@@ -17,7 +17,7 @@ public final class AppLife: Sendable {
             (UIApplication.willEnterForegroundNotification, .willEnterForeground),
         ] {
             // For as long as the process lives, as this does. On the main queue, before the system goes on.
-            center.addObserver(forName: name, object: nil, queue: nil) { [weak self] _ in
+            _ = center.addObserver(forName: name, object: nil, queue: nil) { [weak self] _ in
                 MainActor.assumeIsolated { self?.happens(event) }
             }
         }

@@ -115,25 +115,43 @@ extension Library {
 
         @Test func the_listener_of_a_stream_goes_with_it() async throws {
             let rig = try await Rig()
-            let store = rig.store
+            let store = Spy(unsafeFromHandle: rig.store.uniffiCloneHandle())
             let told = Shared(0)
             let loop = Task { for await _ in store.changes() { told.increment() } }
             try await eventually("it runs") { told.value == 1 }
             loop.cancel()
             await loop.value
-            let held = Shared(0)
             for await status in store.statuses() {
                 #expect(status == .localOnly)
-                held.increment()
                 break
             }
-            _ = try await store.put(collection: "workout", id: "w1", body: "{}")
-            let after = Shared(0)
-            _ = try await store.listen(listener: OnChange { _ in after.increment() })
-            try await eventually("a later one is told") { after.value >= 1 }
-            #expect(told.value == 1)
-            #expect(held.value == 1)
+            for try await _ in store.watch(Query(collection: "workout")) { break }
+            // One that ends before its listener is there.
+            let early = Task { for await _ in store.changes() {} }
+            early.cancel()
+            await early.value
+            try await eventually("each listener that was added is removed") {
+                store.places.value.isEmpty && store.added.value == 4
+            }
             try await store.close()
         }
+    }
+}
+
+/// Another handle of a store, which counts its listeners.
+private final class Spy: Store, @unchecked Sendable {
+    let places = Shared<Set<Int64>>([])
+    let added = Shared(0)
+
+    override func listen(listener: any Listener) async throws -> Int64 {
+        let place = try await super.listen(listener: listener)
+        places.with { _ = $0.insert(place) }
+        added.increment()
+        return place
+    }
+
+    override func unlisten(listener: Int64) throws {
+        try super.unlisten(listener: listener)
+        places.with { _ = $0.remove(listener) }
     }
 }
