@@ -60,5 +60,42 @@ extension Library {
             try await eventually("it is stopped for good") { made.value.last?.state.value.cancelled == true }
             #expect(made.value.count == 2)
         }
+
+        @Test func only_the_newest_source_that_runs_is_passed_on() async throws {
+            let rig = try await Rig()
+            let store = Hinted(unsafeFromHandle: rig.store.uniffiCloneHandle())
+            let made = Shared<[OneUse]>([])
+            let hints = PathHints {
+                let source = OneUse()
+                made.with { $0.append(source) }
+                return source
+            }
+            try hints.start(store: store)
+            made.value[0].says(.unsatisfied)
+            #expect(store.hints.value == [false])
+            try hints.stop()
+            made.value[0].says(.satisfied)
+            #expect(store.hints.value == [false])
+            // Started twice without a stop between.
+            try hints.start(store: store)
+            try hints.start(store: store)
+            #expect(made.value.map(\.state.value.cancelled) == [true, true, false])
+            made.value[1].says(.unsatisfied)
+            made.value[2].says(.satisfied)
+            #expect(store.hints.value == [false, true])
+            try hints.stop()
+            try hints.stop()
+            #expect(made.value.map(\.state.value.cancelled) == [true, true, true])
+            try await rig.store.close()
+        }
+    }
+}
+
+/// Another handle of a store, which keeps the hints.
+private final class Hinted: Store, @unchecked Sendable {
+    let hints = Shared<[Bool]>([])
+
+    override func network(there: Bool) throws {
+        hints.with { $0.append(there) }
     }
 }
