@@ -345,6 +345,11 @@ fn calls() -> Vec<(&'static str, Make)> {
         "Store::import": |w| async { w.store.import(w.carried.as_bytes().to_vec()).await };
         "Store::bring_in": |w| async { w.store.bring_in(w.import()).await };
         "Subscription::next": |w| async { w.store.subscribe(Watch::queue())?.next().await };
+        "Feed::next": |w| async {
+            let mut feed = w.store.feed()?;
+            w.store.put("workout", "fed", "{}").await?;
+            feed.next().await
+        };
         "Accounts::open": |w| w.accounts.open("bob");
         "Accounts::switch": |w| w.accounts.switch("bob");
         "Accounts::sign_out": |w| w.accounts.sign_out("ann");
