@@ -4,8 +4,10 @@ use crate::error::{KeepsyncError, Result};
 use once_cell::sync::Lazy;
 use std::{
     future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
 };
 use tokio::{
     runtime::{Builder, Runtime},
@@ -31,6 +33,11 @@ pub(crate) fn runtime() -> Result<&'static Runtime> {
 pub(crate) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Carries it out to its end, whatever becomes of who asked. A panic is an internal error.
+///
+/// 1. On the caller's thread, as far as it goes at once: what is to be written is then with the writer already, which works
+///    while the rest of this is set up. Nothing waits here, and nobody is woken from here.
+/// 2. On the runtime from there on, to its end. It is also the runtime that wakes the caller: whatever that runs must not
+///    hold up the thread that writes.
 pub(crate) fn run<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Work<Result<T>> {
     run_boxed(Box::pin(work), false)
 }
@@ -58,14 +65,25 @@ fn run_boxed<T: Send + 'static>(work: Work<Result<T>>, while_asked: bool) -> Wor
     })
 }
 
-fn carried_out(work: Work<()>, while_asked: bool) -> Work<Result<()>> {
+fn carried_out(mut work: Work<()>, while_asked: bool) -> Work<Result<()>> {
     Box::pin(async move {
+        let runtime = runtime()?;
+        if begun(runtime, &mut work)?.is_ready() {
+            return Ok(());
+        }
         let mut task = Task {
-            handle: runtime()?.spawn(work),
+            handle: runtime.spawn(work),
             while_asked,
         };
         (&mut task.handle).await.map_err(|_| panicked())
     })
+}
+
+/// The first step of it, here and now. The runtime takes the second at once, so nothing is missed by telling nobody.
+fn begun(runtime: &Runtime, work: &mut Work<()>) -> Result<Poll<()>> {
+    let _inside = runtime.enter();
+    let mut nobody = Context::from_waker(Waker::noop());
+    catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(&mut nobody))).map_err(|_| panicked())
 }
 
 fn panicked() -> KeepsyncError {
@@ -129,6 +147,17 @@ mod tests {
         }
         begin.send(()).unwrap();
         finished.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn it_begins_where_it_is_asked_for_and_goes_on_here() {
+        let begins = run(async { Ok(std::thread::current().id()) });
+        assert_eq!(begins.await.unwrap(), std::thread::current().id());
+        let goes_on = run(async {
+            tokio::task::yield_now().await;
+            Ok(std::thread::current().name() == Some("keepsync"))
+        });
+        assert!(goes_on.await.unwrap());
     }
 
     #[tokio::test]

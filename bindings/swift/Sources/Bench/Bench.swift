@@ -63,7 +63,7 @@ struct Bench {
             _ = try await store.query(query: Query(collection: "workout", limit: 100))
         }
         var slot = 0
-        try await measure("log_set", rounds: 401, calls: 1, warm: 50) {
+        try await measure("log_set", rounds: 801, calls: 1, warm: 500) {
             slot += 1
             _ = try await store.logSet(collection: "workout", id: "w1", slot: "squat/\(slot % 20)", body: body)
         }
