@@ -92,7 +92,7 @@ pub trait TokenProvider: Send + Sync {
     async fn token(&self, account: String, rejected: Option<String>) -> Result<Option<Token>, TokenError>;
 }
 
-/// Where the files' key comes from. Asked at each opening.
+/// Where the files' key comes from. Asked once, before the first opening.
 #[uniffi::export(foreign)]
 #[async_trait::async_trait]
 pub trait KeyProvider: Send + Sync {

@@ -1346,7 +1346,7 @@ public func FfiConverterTypeConnectivity_lower(_ value: Connectivity) -> UInt64 
 
 
 /**
- * Where the files' key comes from. Asked at each opening.
+ * Where the files' key comes from. Asked once, before the first opening.
  */
 public protocol KeyProvider: AnyObject, Sendable {
 
@@ -1358,7 +1358,7 @@ public protocol KeyProvider: AnyObject, Sendable {
 
 }
 /**
- * Where the files' key comes from. Asked at each opening.
+ * Where the files' key comes from. Asked once, before the first opening.
  */
 open class KeyProviderImpl: KeyProvider, @unchecked Sendable {
     fileprivate let handle: UInt64

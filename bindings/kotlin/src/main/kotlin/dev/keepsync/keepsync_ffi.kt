@@ -2916,7 +2916,7 @@ public object FfiConverterTypeConnectivity: FfiConverter<Connectivity, Long> {
 
 
 /**
- * Where the files' key comes from. Asked at each opening.
+ * Where the files' key comes from. Asked once, before the first opening.
  */
 public interface KeyProvider {
 
@@ -2930,7 +2930,7 @@ public interface KeyProvider {
 }
 
 /**
- * Where the files' key comes from. Asked at each opening.
+ * Where the files' key comes from. Asked once, before the first opening.
  */
 open class KeyProviderImpl: Disposable, AutoCloseable, KeyProvider
 {
