@@ -18,7 +18,7 @@ use keepsync::{
     record::{self, Query},
     session,
 };
-use local::{ACCOUNT, beside, child, child_folder};
+use local::{ACCOUNT, beside, child, child_folder, run_child};
 use rusqlite::Connection;
 use std::{
     collections::BTreeMap,
@@ -557,5 +557,33 @@ fn a_process_killed_in_the_middle_has_lost_nothing() {
         assert!(there == told || there == told + 1, "round {round}: {there} of {told}");
         drop(db);
         assert_nothing_of_it_is_legible(folder.path());
+    }
+}
+
+#[test]
+#[ignore = "run by threads_that_are_the_first_to_open_a_file_are_all_served"]
+fn child_that_opens_many_files_at_once() {
+    let folder = child_folder();
+    let start = std::sync::Barrier::new(16);
+    std::thread::scope(|scope| {
+        for n in 0..16 {
+            let (folder, start) = (folder.join(n.to_string()), &start);
+            std::fs::create_dir(&folder).unwrap();
+            // Not all of them encrypt: whoever comes first readies SQLite.
+            let key = (n % 4 != 0).then_some(RIGHT);
+            scope.spawn(move || {
+                start.wait();
+                Db::open(with(&folder, key)).unwrap();
+            });
+        }
+    });
+}
+
+/// SQLite is ready once in a process, and takes itself for ready before SQLCipher is.
+#[test]
+fn threads_that_are_the_first_to_open_a_file_are_all_served() {
+    for _ in 0..60 {
+        let folder = tempfile::tempdir().unwrap();
+        run_child(child("child_that_opens_many_files_at_once"), folder.path());
     }
 }

@@ -1,6 +1,7 @@
 //! Encrypted files: with a key the file is SQLCipher's (format 4), with the feature `encrypted`.
 //!
 //! # Opening
+//! 0. SQLite is readied, by one thread ([`ready`]).
 //! 1. Without a key, what looks encrypted is not opened: [`Error::WrongKey`], before SQLite sees the file.
 //! 2. With a log beside the file, a connection that keeps the log's index in memory tries the key. An ordinary one
 //!    would make `-shm` before it could tell that the key is wrong. If somebody else has the file open, step 3 tries.
@@ -59,6 +60,7 @@ const PAGE: usize = 4_096;
 /// A connection that can read the file: the key is right, or there is none.
 pub(super) fn open(path: &Path, flags: OpenFlags, key: Option<&Key>) -> Result<Connection> {
     is_possible(key)?;
+    ready();
     // Whatever cannot be looked at is SQLite's to tell.
     if key.is_none() && looks_encrypted(path).unwrap_or(false) {
         return Err(Error::WrongKey);
@@ -77,6 +79,28 @@ pub(super) fn open(path: &Path, flags: OpenFlags, key: Option<&Key>) -> Result<C
     }
     Ok(conn)
 }
+
+/// SQLite takes itself for ready before it has readied SQLCipher. A thread that opens its first file in between is
+/// refused its key; so one thread goes first, and the others wait until a key is taken.
+#[cfg(feature = "encrypted")]
+pub(super) fn ready() {
+    static READY: std::sync::Once = std::sync::Once::new();
+    let takes_a_key =
+        || Connection::open_in_memory()?.execute_batch("PRAGMA cipher_log_level = NONE; PRAGMA key = 'k'");
+    READY.call_once(|| {
+        // An app that has SQLite from here, too, may be readying it just now. What is wrong for longer than that is
+        // told when the file's key is set.
+        for _ in 0..1_000 {
+            match takes_a_key() {
+                Ok(()) => break,
+                Err(_) => std::thread::yield_now(),
+            }
+        }
+    });
+}
+
+#[cfg(not(feature = "encrypted"))]
+pub(super) fn ready() {}
 
 /// Refuses a key that this build cannot use: a file must never be plain where a key was given.
 pub(super) fn is_possible(key: Option<&Key>) -> Result<()> {

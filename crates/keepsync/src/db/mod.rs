@@ -255,6 +255,7 @@ impl Db {
     }
 
     fn connect_memory(options: &OpenOptions) -> Result<Connection> {
+        key::ready();
         let mut conn = Connection::open_in_memory()?;
         harden::harden(&conn)?;
         migrate::migrate(&mut conn, &options.account)?;
