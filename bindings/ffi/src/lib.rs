@@ -58,7 +58,7 @@ pub use remote::{
     RemoteVersion,
 };
 pub use rest::{RestApi, RestEndpoints, RestErrors, RestList, RestRecord, RestWay, RestWrite};
-pub use sessions::Session;
+pub use sessions::{LoggedSet, Session};
 pub use store::{Salvage, Store};
 pub use sync::{CollectionProgress, FirstSyncProgress, FirstSyncState, HalfResult, Report, Status};
 

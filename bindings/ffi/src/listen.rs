@@ -188,9 +188,10 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn what_is_written_right_after_listening_is_told() {
-        let folder = tempfile::tempdir().unwrap();
+    /// One at a time: they take the threads of the one runtime.
+    static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+    async fn opened(folder: &tempfile::TempDir) -> Arc<Store> {
         let notes = CollectionOptions {
             name: "note".to_owned(),
             policy: Policy::LastWriteWins,
@@ -215,10 +216,11 @@ mod tests {
             device_id: None,
         };
         let accounts = Accounts::new(options, Host::default()).unwrap();
-        let store = accounts.open("ada".to_owned()).await.unwrap();
-        let core = store.core().await.unwrap();
+        accounts.open("ada".to_owned()).await.unwrap()
+    }
 
-        // Both workers are busy, so that the listener's task begins late.
+    /// Keeps both of the runtime's threads busy until somebody waits at the gate.
+    async fn busy_workers() -> Arc<Barrier> {
         let gate = Arc::new(Barrier::new(3));
         let busy = Arc::new(Mutex::new(0));
         for _ in 0..2 {
@@ -229,6 +231,17 @@ mod tests {
             });
         }
         until("the workers are busy", || *busy.lock().unwrap() == 2).await;
+        gate
+    }
+
+    #[tokio::test]
+    async fn what_is_written_right_after_listening_is_told() {
+        let _alone = ALONE.lock().await;
+        let folder = tempfile::tempdir().unwrap();
+        let store = opened(&folder).await;
+        let core = store.core().await.unwrap();
+        // So that the listener's task begins late.
+        let gate = busy_workers().await;
         let told = Arc::new(Told(Mutex::default()));
         let listener: Arc<dyn Listener> = told.clone();
         store.listen(listener).await.unwrap();
@@ -241,6 +254,26 @@ mod tests {
             told.iter().any(|changes| changes.collections == ["note"])
         })
         .await;
+        store.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_blocking_call_needs_no_thread_of_the_runtime() {
+        let _alone = ALONE.lock().await;
+        let folder = tempfile::tempdir().unwrap();
+        let store = opened(&folder).await;
+        let gate = busy_workers().await;
+        let (done, is_done) = tokio::sync::oneshot::channel();
+        let calls = Arc::clone(&store);
+        std::thread::spawn(move || {
+            let name = || ("note".to_owned(), "n1".to_owned());
+            let ((note, id), (also, same)) = (name(), name());
+            let written = calls.put_blocking(note, id, "{}".to_owned());
+            let _ = done.send(written.and_then(|_| calls.get_blocking(also, same)));
+        });
+        let read = timeout(Duration::from_secs(20), is_done).await;
+        gate.wait();
+        assert!(read.unwrap().unwrap().unwrap().is_some());
         store.close().await.unwrap();
     }
 }

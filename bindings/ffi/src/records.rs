@@ -274,6 +274,12 @@ impl Store {
             .await
     }
 
+    /// [`Store::put`] for a thread of the app's own that may wait for the disk, never one that draws: it is the
+    /// cheaper way.
+    pub fn put_blocking(&self, collection: String, id: String, body: String) -> Result<Written> {
+        self.call_here(move |store| async move { store.put(&collection, &id, &body).await })
+    }
+
     /// Changes some fields of a body: a merge patch (RFC 7386), in which null removes a field.
     pub async fn patch(&self, collection: String, id: String, patch: String) -> Result<Written> {
         self.call(move |store| async move { store.patch(&collection, &id, &patch).await })
@@ -299,10 +305,21 @@ impl Store {
             .await
     }
 
+    /// [`Store::get`] for a thread of the app's own that may wait for the disk, never one that draws.
+    pub fn get_blocking(&self, collection: String, id: String) -> Result<Option<Record>> {
+        self.call_here(move |store| async move { store.get(&collection, &id).await })
+    }
+
     /// A page of records.
     pub async fn query(&self, query: Query) -> Result<Page> {
         let query = query.try_into()?;
         self.call(move |store| async move { store.query(query).await }).await
+    }
+
+    /// [`Store::query`] for a thread of the app's own that may wait for the disk, never one that draws.
+    pub fn query_blocking(&self, query: Query) -> Result<Page> {
+        let query = query.try_into()?;
+        self.call_here(move |store| async move { store.query(query).await })
     }
 
     /// Versions of a record that lost, and writes to it that were thrown away; newest first.

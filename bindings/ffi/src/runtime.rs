@@ -7,7 +7,8 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Wake, Waker},
+    thread::Thread,
 };
 use tokio::{
     runtime::{Builder, Runtime},
@@ -104,6 +105,30 @@ impl Drop for Task {
     }
 }
 
+/// Carries it out on the caller's thread, which waits. Two changes of thread are saved: whoever did the work wakes the
+/// caller itself, and nobody has to be told to go on.
+pub(crate) fn run_here<T>(mut work: Work<Result<T>>) -> Result<T> {
+    let _inside = runtime()?.enter();
+    let waker = Waker::from(Arc::new(Caller(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    loop {
+        match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(&mut context))) {
+            Ok(Poll::Ready(answer)) => return answer,
+            // Woken for nothing, it looks and waits again.
+            Ok(Poll::Pending) => std::thread::park(),
+            Err(_) => return Err(panicked()),
+        }
+    }
+}
+
+struct Caller(Thread);
+
+impl Wake for Caller {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
 /// Runs the app's own code on a thread where it can do no harm by taking its time. `None`: it panicked.
 pub(crate) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let done = Arc::new(Mutex::new(None));
@@ -183,6 +208,34 @@ mod tests {
         assert_eq!(aside(|| panic!("on purpose")).await, None::<()>);
         assert_eq!(run(async { Ok(7) }).await.unwrap(), 7);
         assert_eq!(aside(|| 7).await, Some(7));
+    }
+
+    #[test]
+    fn what_is_waited_for_here_is_done_here_however_often_it_is_woken() {
+        let (answer, answered) = oneshot::channel();
+        let here = std::thread::current();
+        std::thread::spawn(move || {
+            for _ in 0..100 {
+                here.unpark();
+            }
+            let _ = answer.send(7);
+        });
+        let here = std::thread::current().id();
+        let given = run_here(Box::pin(async move {
+            tokio::task::yield_now().await;
+            let given = answered.await.map_err(|_| KeepsyncError::closed())?;
+            // What needs the runtime has it.
+            tokio::time::timeout(std::time::Duration::from_secs(60), async {})
+                .await
+                .map_err(|_| KeepsyncError::closed())?;
+            Ok((given, std::thread::current().id() == here))
+        }));
+        assert_eq!(given, Ok((7, true)));
+        assert!(internal(run_here::<()>(Box::pin(async { panic!("on purpose") }))));
+        assert_eq!(
+            run_here(Box::pin(async { Err::<(), _>(KeepsyncError::closed()) })),
+            Err(KeepsyncError::closed())
+        );
     }
 
     #[tokio::test]

@@ -28,6 +28,20 @@ pub struct Session {
     pub sets: Vec<Record>,
 }
 
+/// A set to log. As one value, because each argument of its own costs a crossing or two from Kotlin.
+#[derive(Debug, Clone, PartialEq, uniffi::Record)]
+#[cfg_attr(test, derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
+pub struct LoggedSet {
+    /// The session's collection.
+    pub collection: String,
+    /// The session.
+    pub id: String,
+    /// Which set it is: exercise and set number, say.
+    pub slot: String,
+    /// A JSON object.
+    pub body: String,
+}
+
 impl Out<Session> for core::Session {
     fn out(self) -> Session {
         Session {
@@ -56,11 +70,15 @@ impl Store {
             .await
     }
 
-    /// Logs the set of a slot (exercise and set number, say), or changes it. Costs the same for the 500th as for
-    /// the first.
-    pub async fn log_set(&self, collection: String, id: String, slot: String, body: String) -> Result<Written> {
-        self.call(move |store| async move { store.log_set(&collection, &id, &slot, &body).await })
-            .await
+    /// Logs the set of a slot, or changes it. Costs the same for the 500th as for the first.
+    pub async fn log_set(&self, set: LoggedSet) -> Result<Written> {
+        self.call(move |store| log(store, set)).await
+    }
+
+    /// [`Store::log_set`] for a thread of the app's own that may wait for the disk, never one that draws: it is the
+    /// cheaper way.
+    pub fn log_set_blocking(&self, set: LoggedSet) -> Result<Written> {
+        self.call_here(move |store| log(store, set))
     }
 
     /// Removes the set of a slot.
@@ -97,4 +115,8 @@ impl Store {
     pub async fn active_sessions(&self) -> Result<Vec<Session>> {
         self.call(|store| async move { store.active_sessions().await }).await
     }
+}
+
+async fn log(store: keepsync::Store, set: LoggedSet) -> keepsync::Result<keepsync::record::Written> {
+    store.log_set(&set.collection, &set.id, &set.slot, &set.body).await
 }

@@ -16,7 +16,7 @@ use crate::{
     installation::Installation,
     listen::Listeners,
     mirror::{Out, record},
-    runtime::{Work, aside, run, run_while_asked, runtime},
+    runtime::{Work, aside, run, run_here, run_while_asked, runtime},
 };
 use std::{
     future::Future,
@@ -59,7 +59,7 @@ where
     T: Out<U> + Send + 'static,
     U: Send + 'static,
 {
-    run(async move {
+    Box::pin(async move {
         let store = store?;
         let (core, _under_way) = store.enter().await?;
         Ok(ask(core).await?.out())
@@ -178,7 +178,17 @@ impl Store {
         U: Send + 'static,
         F: Future<Output = keepsync::Result<T>> + Send + 'static,
     {
-        asked(self.shared(), boxed(ask))
+        run(asked(self.shared(), boxed(ask)))
+    }
+
+    /// The same, while the caller's thread waits.
+    pub(crate) fn call_here<T, U, F>(&self, ask: impl FnOnce(keepsync::Store) -> F + Send + 'static) -> Result<U>
+    where
+        T: Out<U> + Send + 'static,
+        U: Send + 'static,
+        F: Future<Output = keepsync::Result<T>> + Send + 'static,
+    {
+        run_here(asked(self.shared(), boxed(ask)))
     }
 
     /// The core's store, and what keeps it from being closed meanwhile.

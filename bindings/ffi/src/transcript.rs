@@ -328,20 +328,21 @@ impl Player {
         let (s, accounts) = (&self.store, &self.accounts);
         match call {
             "put" => given(s.put(a.get("collection"), a.get("id"), a.get("body")).await),
+            "putBlocking" => given(s.put_blocking(a.get("collection"), a.get("id"), a.get("body"))),
             "patch" => given(s.patch(a.get("collection"), a.get("id"), a.get("patch")).await),
             "delete" => given(s.delete(a.get("collection"), a.get("id")).await),
             "writeAll" => given(s.write_all(a.get("mutations")).await),
             "get" => given(s.get(a.get("collection"), a.get("id")).await),
+            "getBlocking" => given(s.get_blocking(a.get("collection"), a.get("id"))),
             "query" => given(s.query(a.get("query")).await),
+            "queryBlocking" => given(s.query_blocking(a.get("query"))),
             "history" => given(s.history(a.get("collection"), a.get("id")).await),
             "startSession" => given(
                 s.start_session(a.get("collection"), a.get("children"), a.get("id"), a.get("body"))
                     .await,
             ),
-            "logSet" => given(
-                s.log_set(a.get("collection"), a.get("id"), a.get("slot"), a.get("body"))
-                    .await,
-            ),
+            "logSet" => given(s.log_set(a.get("set")).await),
+            "logSetBlocking" => given(s.log_set_blocking(a.get("set"))),
             "removeSet" => given(s.remove_set(a.get("collection"), a.get("id"), a.get("slot")).await),
             "note" => given(s.note(a.get("collection"), a.get("id"), a.get("scratch")).await),
             "completeSession" => given(

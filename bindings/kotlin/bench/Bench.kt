@@ -11,6 +11,8 @@ import dev.keepsync.Policy
 import dev.keepsync.Query
 import dev.keepsync.Settings
 import dev.keepsync.Store
+import dev.keepsync.logSet
+import dev.keepsync.logSetBlocking
 import dev.keepsync.version
 import java.nio.file.Files
 import java.nio.file.Path
@@ -58,9 +60,12 @@ private suspend fun calls(store: Store, only: List<String>) {
         Case("device_id", 50_000, 401, 100) { store.deviceId() },
         // Nothing to do, but on another thread: what every call that waits costs at least.
         Case("salvaged", 5_000, 401, 10) { store.salvaged() },
+        Case("get_blocking", 5_000, 401, 10) { store.getBlocking("exercise", "e${it % 1_000}") },
         Case("get", 5_000, 401, 10) { store.get("exercise", "e${it % 1_000}") },
         Case("kv_get_500", 5_000, 401, 10) { store.kvGet("k") },
+        Case("page_100_blocking", 1_000, 201, 2) { check(store.queryBlocking(page).records.size == 100) },
         Case("page_100", 1_000, 201, 2) { check(store.query(page).records.size == 100) },
+        Case("log_set_blocking", 4_000, 801, 1) { store.logSetBlocking("workout", "w", "squat/${it % 20}", body) },
         Case("log_set", 4_000, 801, 1) { store.logSet("workout", "w", "squat/${it % 20}", body) },
     ).filter { only.isEmpty() || it.call in only }.forEach { measure(it) }
     if (only.isEmpty()) notification(store)

@@ -58,11 +58,21 @@ struct Bench {
 
         try await measure("version", rounds: 201, calls: 1_000) { _ = try version() }
         try await measure("kv_get_500", rounds: 301, calls: 20) { _ = try await store.kvGet(key: "half") }
+        try await measure("get_blocking", rounds: 301, calls: 20) {
+            _ = try store.getBlocking(collection: "workout", id: "r050")
+        }
         try await measure("get", rounds: 301, calls: 20) { _ = try await store.get(collection: "workout", id: "r050") }
+        try await measure("page_100_blocking", rounds: 201, calls: 1) {
+            _ = try store.queryBlocking(query: Query(collection: "workout", limit: 100))
+        }
         try await measure("page_100", rounds: 201, calls: 1) {
             _ = try await store.query(query: Query(collection: "workout", limit: 100))
         }
         var slot = 0
+        try await measure("log_set_blocking", rounds: 801, calls: 1, warm: 500) {
+            slot += 1
+            _ = try store.logSetBlocking(collection: "workout", id: "w1", slot: "squat/\(slot % 20)", body: body)
+        }
         try await measure("log_set", rounds: 801, calls: 1, warm: 500) {
             slot += 1
             _ = try await store.logSet(collection: "workout", id: "w1", slot: "squat/\(slot % 20)", body: body)

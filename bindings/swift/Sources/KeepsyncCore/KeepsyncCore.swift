@@ -2357,6 +2357,11 @@ public protocol StoreProtocol: AnyObject, Sendable {
     func get(collection: String, id: String) async throws  -> Record?
 
     /**
+     * [`Store::get`] for a thread of the app's own that may wait for the disk, never one that draws.
+     */
+    func getBlocking(collection: String, id: String) throws  -> Record?
+
+    /**
      * Versions of a record that lost, and writes to it that were thrown away; newest first.
      */
     func history(collection: String, id: String) async throws  -> [Version]
@@ -2372,9 +2377,20 @@ public protocol StoreProtocol: AnyObject, Sendable {
     func put(collection: String, id: String, body: String) async throws  -> Written
 
     /**
+     * [`Store::put`] for a thread of the app's own that may wait for the disk, never one that draws: it is the
+     * cheaper way.
+     */
+    func putBlocking(collection: String, id: String, body: String) throws  -> Written
+
+    /**
      * A page of records.
      */
     func query(query: Query) async throws  -> Page
+
+    /**
+     * [`Store::query`] for a thread of the app's own that may wait for the disk, never one that draws.
+     */
+    func queryBlocking(query: Query) throws  -> Page
 
     /**
      * Several writes as one: all of them, or none.
@@ -2397,10 +2413,15 @@ public protocol StoreProtocol: AnyObject, Sendable {
     func discardSession(collection: String, id: String) async throws
 
     /**
-     * Logs the set of a slot (exercise and set number, say), or changes it. Costs the same for the 500th as for
-     * the first.
+     * Logs the set of a slot, or changes it. Costs the same for the 500th as for the first.
      */
-    func logSet(collection: String, id: String, slot: String, body: String) async throws  -> Written
+    func logSet(set: LoggedSet) async throws  -> Written
+
+    /**
+     * [`Store::log_set`] for a thread of the app's own that may wait for the disk, never one that draws: it is the
+     * cheaper way.
+     */
+    func logSetBlocking(set: LoggedSet) throws  -> Written
 
     /**
      * Keeps what is not sent: a rest timer, a half-typed weight. Absent removes it.
@@ -3273,6 +3294,20 @@ open func get(collection: String, id: String)async throws  -> Record?  {
 }
 
     /**
+     * [`Store::get`] for a thread of the app's own that may wait for the disk, never one that draws.
+     */
+open func getBlocking(collection: String, id: String)throws  -> Record?  {
+    return try  FfiConverterOptionTypeRecord.lift(try rustCallWithError(FfiConverterTypeKeepsyncError_lift) {
+        uniffiCallStatus in
+    uniffi_keepsync_ffi_fn_method_store_get_blocking(
+            self.uniffiCloneHandle(),
+        FfiConverterString.lower(collection),
+        FfiConverterString.lower(id),uniffiCallStatus
+    )
+})
+}
+
+    /**
      * Versions of a record that lost, and writes to it that were thrown away; newest first.
      */
 open func history(collection: String, id: String)async throws  -> [Version]  {
@@ -3330,6 +3365,22 @@ open func put(collection: String, id: String, body: String)async throws  -> Writ
 }
 
     /**
+     * [`Store::put`] for a thread of the app's own that may wait for the disk, never one that draws: it is the
+     * cheaper way.
+     */
+open func putBlocking(collection: String, id: String, body: String)throws  -> Written  {
+    return try  FfiConverterTypeWritten_lift(try rustCallWithError(FfiConverterTypeKeepsyncError_lift) {
+        uniffiCallStatus in
+    uniffi_keepsync_ffi_fn_method_store_put_blocking(
+            self.uniffiCloneHandle(),
+        FfiConverterString.lower(collection),
+        FfiConverterString.lower(id),
+        FfiConverterString.lower(body),uniffiCallStatus
+    )
+})
+}
+
+    /**
      * A page of records.
      */
 open func query(query: Query)async throws  -> Page  {
@@ -3346,6 +3397,19 @@ open func query(query: Query)async throws  -> Page  {
             liftFunc: FfiConverterTypePage_lift,
             errorHandler: FfiConverterTypeKeepsyncError_lift
         )
+}
+
+    /**
+     * [`Store::query`] for a thread of the app's own that may wait for the disk, never one that draws.
+     */
+open func queryBlocking(query: Query)throws  -> Page  {
+    return try  FfiConverterTypePage_lift(try rustCallWithError(FfiConverterTypeKeepsyncError_lift) {
+        uniffiCallStatus in
+    uniffi_keepsync_ffi_fn_method_store_query_blocking(
+            self.uniffiCloneHandle(),
+        FfiConverterTypeQuery_lower(query),uniffiCallStatus
+    )
+})
 }
 
     /**
@@ -3425,15 +3489,14 @@ open func discardSession(collection: String, id: String)async throws   {
 }
 
     /**
-     * Logs the set of a slot (exercise and set number, say), or changes it. Costs the same for the 500th as for
-     * the first.
+     * Logs the set of a slot, or changes it. Costs the same for the 500th as for the first.
      */
-open func logSet(collection: String, id: String, slot: String, body: String)async throws  -> Written  {
+open func logSet(set: LoggedSet)async throws  -> Written  {
     return
         try  await uniffiRustCallAsync(
             rustFutureFunc: {
                 uniffi_keepsync_ffi_fn_method_store_log_set(
-                        self.uniffiCloneHandle(),FfiConverterString.lower(collection),FfiConverterString.lower(id),FfiConverterString.lower(slot),FfiConverterString.lower(body)
+                        self.uniffiCloneHandle(),FfiConverterTypeLoggedSet_lower(set)
                 )
             },
             pollFunc: ffi_keepsync_ffi_rust_future_poll_rust_buffer,
@@ -3442,6 +3505,20 @@ open func logSet(collection: String, id: String, slot: String, body: String)asyn
             liftFunc: FfiConverterTypeWritten_lift,
             errorHandler: FfiConverterTypeKeepsyncError_lift
         )
+}
+
+    /**
+     * [`Store::log_set`] for a thread of the app's own that may wait for the disk, never one that draws: it is the
+     * cheaper way.
+     */
+open func logSetBlocking(set: LoggedSet)throws  -> Written  {
+    return try  FfiConverterTypeWritten_lift(try rustCallWithError(FfiConverterTypeKeepsyncError_lift) {
+        uniffiCallStatus in
+    uniffi_keepsync_ffi_fn_method_store_log_set_blocking(
+            self.uniffiCloneHandle(),
+        FfiConverterTypeLoggedSet_lower(set),uniffiCallStatus
+    )
+})
 }
 
     /**
@@ -6175,6 +6252,95 @@ public func FfiConverterTypeKnownAccount_lift(_ buf: RustBuffer) throws -> Known
 #endif
 public func FfiConverterTypeKnownAccount_lower(_ value: KnownAccount) -> RustBuffer {
     return FfiConverterTypeKnownAccount.lower(value)
+}
+
+
+/**
+ * A set to log. As one value, because each argument of its own costs a crossing or two from Kotlin.
+ */
+public struct LoggedSet: Equatable, Hashable {
+    /**
+     * The session's collection.
+     */
+    public let collection: String
+    /**
+     * The session.
+     */
+    public let id: String
+    /**
+     * Which set it is: exercise and set number, say.
+     */
+    public let slot: String
+    /**
+     * A JSON object.
+     */
+    public let body: String
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * The session's collection.
+         */collection: String,
+        /**
+         * The session.
+         */id: String,
+        /**
+         * Which set it is: exercise and set number, say.
+         */slot: String,
+        /**
+         * A JSON object.
+         */body: String) {
+        self.collection = collection
+        self.id = id
+        self.slot = slot
+        self.body = body
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension LoggedSet: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeLoggedSet: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> LoggedSet {
+        return
+            try LoggedSet(
+                collection: FfiConverterString.read(from: &buf),
+                id: FfiConverterString.read(from: &buf),
+                slot: FfiConverterString.read(from: &buf),
+                body: FfiConverterString.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: LoggedSet, into buf: inout [UInt8]) {
+        FfiConverterString.write(value.collection, into: &buf)
+        FfiConverterString.write(value.id, into: &buf)
+        FfiConverterString.write(value.slot, into: &buf)
+        FfiConverterString.write(value.body, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeLoggedSet_lift(_ buf: RustBuffer) throws -> LoggedSet {
+    return try FfiConverterTypeLoggedSet.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeLoggedSet_lower(_ value: LoggedSet) -> RustBuffer {
+    return FfiConverterTypeLoggedSet.lower(value)
 }
 
 
@@ -14732,6 +14898,9 @@ private let initializationResult: InitializationResult = {
     if (uniffi_keepsync_ffi_checksum_method_store_get() != 2647) {
         return InitializationResult.apiChecksumMismatch
     }
+    if (uniffi_keepsync_ffi_checksum_method_store_get_blocking() != 9556) {
+        return InitializationResult.apiChecksumMismatch
+    }
     if (uniffi_keepsync_ffi_checksum_method_store_history() != 60937) {
         return InitializationResult.apiChecksumMismatch
     }
@@ -14741,7 +14910,13 @@ private let initializationResult: InitializationResult = {
     if (uniffi_keepsync_ffi_checksum_method_store_put() != 33116) {
         return InitializationResult.apiChecksumMismatch
     }
+    if (uniffi_keepsync_ffi_checksum_method_store_put_blocking() != 45566) {
+        return InitializationResult.apiChecksumMismatch
+    }
     if (uniffi_keepsync_ffi_checksum_method_store_query() != 29345) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_keepsync_ffi_checksum_method_store_query_blocking() != 43515) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_keepsync_ffi_checksum_method_store_write_all() != 61590) {
@@ -14756,7 +14931,10 @@ private let initializationResult: InitializationResult = {
     if (uniffi_keepsync_ffi_checksum_method_store_discard_session() != 14078) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_keepsync_ffi_checksum_method_store_log_set() != 43080) {
+    if (uniffi_keepsync_ffi_checksum_method_store_log_set() != 28755) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_keepsync_ffi_checksum_method_store_log_set_blocking() != 22424) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_keepsync_ffi_checksum_method_store_note() != 63000) {

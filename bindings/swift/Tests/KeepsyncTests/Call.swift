@@ -85,14 +85,20 @@ func call(_ name: String, _ args: JSON, of store: Store, _ accounts: Accounts) a
         return JSON(of: try await store.delete(collection: args["collection"].string ?? "", id: args["id"].string ?? "") as Any)
     case "get":
         return JSON(of: try await store.get(collection: args["collection"].string ?? "", id: args["id"].string ?? "") as Any)
+    case "getBlocking":
+        return JSON(of: try store.getBlocking(collection: args["collection"].string ?? "", id: args["id"].string ?? "") as Any)
     case "history":
         return JSON(of: try await store.history(collection: args["collection"].string ?? "", id: args["id"].string ?? "") as Any)
     case "patch":
         return JSON(of: try await store.patch(collection: args["collection"].string ?? "", id: args["id"].string ?? "", patch: args["patch"].string ?? "") as Any)
     case "put":
         return JSON(of: try await store.put(collection: args["collection"].string ?? "", id: args["id"].string ?? "", body: args["body"].string ?? "") as Any)
+    case "putBlocking":
+        return JSON(of: try store.putBlocking(collection: args["collection"].string ?? "", id: args["id"].string ?? "", body: args["body"].string ?? "") as Any)
     case "query":
         return JSON(of: try await store.query(query: query(args["query"])) as Any)
+    case "queryBlocking":
+        return JSON(of: try store.queryBlocking(query: query(args["query"])) as Any)
     case "writeAll":
         return JSON(of: try await store.writeAll(mutations: (args["mutations"].list ?? []).map(mutation)) as Any)
     case "activeSessions":
@@ -103,7 +109,9 @@ func call(_ name: String, _ args: JSON, of store: Store, _ accounts: Accounts) a
         try await store.discardSession(collection: args["collection"].string ?? "", id: args["id"].string ?? "")
         return .null
     case "logSet":
-        return JSON(of: try await store.logSet(collection: args["collection"].string ?? "", id: args["id"].string ?? "", slot: args["slot"].string ?? "", body: args["body"].string ?? "") as Any)
+        return JSON(of: try await store.logSet(set: loggedSet(args["set"])) as Any)
+    case "logSetBlocking":
+        return JSON(of: try store.logSetBlocking(set: loggedSet(args["set"])) as Any)
     case "note":
         try await store.note(collection: args["collection"].string ?? "", id: args["id"].string ?? "", scratch: args["scratch"].string)
         return .null

@@ -114,6 +114,12 @@ func mutation(_ json: JSON) throws -> Mutation {
     }
 }
 
+func loggedSet(_ json: JSON) -> LoggedSet {
+    LoggedSet(
+        collection: json["collection"].string ?? "", id: json["id"].string ?? "", slot: json["slot"].string ?? "",
+        body: json["body"].string ?? "")
+}
+
 func resolution(_ json: JSON) throws -> Resolution {
     let (name, it) = json.variant
     switch name {

@@ -727,6 +727,11 @@ uint64_t uniffi_keepsync_ffi_fn_method_store_delete(uint64_t ptr, RustBuffer col
 uint64_t uniffi_keepsync_ffi_fn_method_store_get(uint64_t ptr, RustBuffer collection, RustBuffer id
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_FN_METHOD_STORE_GET_BLOCKING
+#define UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_FN_METHOD_STORE_GET_BLOCKING
+RustBuffer uniffi_keepsync_ffi_fn_method_store_get_blocking(uint64_t ptr, RustBuffer collection, RustBuffer id, RustCallStatus *_Nonnull out_status
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_FN_METHOD_STORE_HISTORY
 #define UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_FN_METHOD_STORE_HISTORY
 uint64_t uniffi_keepsync_ffi_fn_method_store_history(uint64_t ptr, RustBuffer collection, RustBuffer id
@@ -742,9 +747,19 @@ uint64_t uniffi_keepsync_ffi_fn_method_store_patch(uint64_t ptr, RustBuffer coll
 uint64_t uniffi_keepsync_ffi_fn_method_store_put(uint64_t ptr, RustBuffer collection, RustBuffer id, RustBuffer body
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_FN_METHOD_STORE_PUT_BLOCKING
+#define UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_FN_METHOD_STORE_PUT_BLOCKING
+RustBuffer uniffi_keepsync_ffi_fn_method_store_put_blocking(uint64_t ptr, RustBuffer collection, RustBuffer id, RustBuffer body, RustCallStatus *_Nonnull out_status
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_FN_METHOD_STORE_QUERY
 #define UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_FN_METHOD_STORE_QUERY
 uint64_t uniffi_keepsync_ffi_fn_method_store_query(uint64_t ptr, RustBuffer query
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_FN_METHOD_STORE_QUERY_BLOCKING
+#define UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_FN_METHOD_STORE_QUERY_BLOCKING
+RustBuffer uniffi_keepsync_ffi_fn_method_store_query_blocking(uint64_t ptr, RustBuffer query, RustCallStatus *_Nonnull out_status
 );
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_FN_METHOD_STORE_WRITE_ALL
@@ -769,7 +784,12 @@ uint64_t uniffi_keepsync_ffi_fn_method_store_discard_session(uint64_t ptr, RustB
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_FN_METHOD_STORE_LOG_SET
 #define UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_FN_METHOD_STORE_LOG_SET
-uint64_t uniffi_keepsync_ffi_fn_method_store_log_set(uint64_t ptr, RustBuffer collection, RustBuffer id, RustBuffer slot, RustBuffer body
+uint64_t uniffi_keepsync_ffi_fn_method_store_log_set(uint64_t ptr, RustBuffer set
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_FN_METHOD_STORE_LOG_SET_BLOCKING
+#define UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_FN_METHOD_STORE_LOG_SET_BLOCKING
+RustBuffer uniffi_keepsync_ffi_fn_method_store_log_set_blocking(uint64_t ptr, RustBuffer set, RustCallStatus *_Nonnull out_status
 );
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_FN_METHOD_STORE_NOTE
@@ -1460,6 +1480,12 @@ uint16_t uniffi_keepsync_ffi_checksum_method_store_get(void
 
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_CHECKSUM_METHOD_STORE_GET_BLOCKING
+#define UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_CHECKSUM_METHOD_STORE_GET_BLOCKING
+uint16_t uniffi_keepsync_ffi_checksum_method_store_get_blocking(void
+
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_CHECKSUM_METHOD_STORE_HISTORY
 #define UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_CHECKSUM_METHOD_STORE_HISTORY
 uint16_t uniffi_keepsync_ffi_checksum_method_store_history(void
@@ -1478,9 +1504,21 @@ uint16_t uniffi_keepsync_ffi_checksum_method_store_put(void
 
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_CHECKSUM_METHOD_STORE_PUT_BLOCKING
+#define UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_CHECKSUM_METHOD_STORE_PUT_BLOCKING
+uint16_t uniffi_keepsync_ffi_checksum_method_store_put_blocking(void
+
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_CHECKSUM_METHOD_STORE_QUERY
 #define UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_CHECKSUM_METHOD_STORE_QUERY
 uint16_t uniffi_keepsync_ffi_checksum_method_store_query(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_CHECKSUM_METHOD_STORE_QUERY_BLOCKING
+#define UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_CHECKSUM_METHOD_STORE_QUERY_BLOCKING
+uint16_t uniffi_keepsync_ffi_checksum_method_store_query_blocking(void
 
 );
 #endif
@@ -1511,6 +1549,12 @@ uint16_t uniffi_keepsync_ffi_checksum_method_store_discard_session(void
 #ifndef UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_CHECKSUM_METHOD_STORE_LOG_SET
 #define UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_CHECKSUM_METHOD_STORE_LOG_SET
 uint16_t uniffi_keepsync_ffi_checksum_method_store_log_set(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_CHECKSUM_METHOD_STORE_LOG_SET_BLOCKING
+#define UNIFFI_FFIDEF_UNIFFI_KEEPSYNC_FFI_CHECKSUM_METHOD_STORE_LOG_SET_BLOCKING
+uint16_t uniffi_keepsync_ffi_checksum_method_store_log_set_blocking(void
 
 );
 #endif

@@ -75,3 +75,14 @@ public class Store internal constructor(
         affected.conflate().collect { emit(read()) }
     }.distinctUntilChanged()
 }
+
+/** Logs the set of a [slot] (exercise and set number, say) of the session [id], or changes it. */
+public suspend fun Store.logSet(collection: String, id: String, slot: String, body: String): Written =
+    logSet(LoggedSet(collection, id, slot, body))
+
+/**
+ * [logSet] for a thread of the app's own that may wait for the disk, never one that draws. What suspends changes threads twice;
+ * this does not.
+ */
+public fun Store.logSetBlocking(collection: String, id: String, slot: String, body: String): Written =
+    logSetBlocking(LoggedSet(collection, id, slot, body))

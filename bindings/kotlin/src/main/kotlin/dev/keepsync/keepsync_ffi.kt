@@ -936,13 +936,19 @@ internal object IntegrityCheckingUniffiLib {
     ): Int
     external fun uniffi_keepsync_ffi_checksum_method_store_get(
     ): Int
+    external fun uniffi_keepsync_ffi_checksum_method_store_get_blocking(
+    ): Int
     external fun uniffi_keepsync_ffi_checksum_method_store_history(
     ): Int
     external fun uniffi_keepsync_ffi_checksum_method_store_patch(
     ): Int
     external fun uniffi_keepsync_ffi_checksum_method_store_put(
     ): Int
+    external fun uniffi_keepsync_ffi_checksum_method_store_put_blocking(
+    ): Int
     external fun uniffi_keepsync_ffi_checksum_method_store_query(
+    ): Int
+    external fun uniffi_keepsync_ffi_checksum_method_store_query_blocking(
     ): Int
     external fun uniffi_keepsync_ffi_checksum_method_store_write_all(
     ): Int
@@ -953,6 +959,8 @@ internal object IntegrityCheckingUniffiLib {
     external fun uniffi_keepsync_ffi_checksum_method_store_discard_session(
     ): Int
     external fun uniffi_keepsync_ffi_checksum_method_store_log_set(
+    ): Int
+    external fun uniffi_keepsync_ffi_checksum_method_store_log_set_blocking(
     ): Int
     external fun uniffi_keepsync_ffi_checksum_method_store_note(
     ): Int
@@ -1174,14 +1182,20 @@ internal object UniffiLib {
     ): Long
     external fun uniffi_keepsync_ffi_fn_method_store_get(`ptr`: Long,`collection`: RustBuffer.ByValue,`id`: RustBuffer.ByValue,
     ): Long
+    external fun uniffi_keepsync_ffi_fn_method_store_get_blocking(`ptr`: Long,`collection`: RustBuffer.ByValue,`id`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus,
+    ): RustBuffer.ByValue
     external fun uniffi_keepsync_ffi_fn_method_store_history(`ptr`: Long,`collection`: RustBuffer.ByValue,`id`: RustBuffer.ByValue,
     ): Long
     external fun uniffi_keepsync_ffi_fn_method_store_patch(`ptr`: Long,`collection`: RustBuffer.ByValue,`id`: RustBuffer.ByValue,`patch`: RustBuffer.ByValue,
     ): Long
     external fun uniffi_keepsync_ffi_fn_method_store_put(`ptr`: Long,`collection`: RustBuffer.ByValue,`id`: RustBuffer.ByValue,`body`: RustBuffer.ByValue,
     ): Long
+    external fun uniffi_keepsync_ffi_fn_method_store_put_blocking(`ptr`: Long,`collection`: RustBuffer.ByValue,`id`: RustBuffer.ByValue,`body`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus,
+    ): RustBuffer.ByValue
     external fun uniffi_keepsync_ffi_fn_method_store_query(`ptr`: Long,`query`: RustBuffer.ByValue,
     ): Long
+    external fun uniffi_keepsync_ffi_fn_method_store_query_blocking(`ptr`: Long,`query`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus,
+    ): RustBuffer.ByValue
     external fun uniffi_keepsync_ffi_fn_method_store_write_all(`ptr`: Long,`mutations`: RustBuffer.ByValue,
     ): Long
     external fun uniffi_keepsync_ffi_fn_method_store_active_sessions(`ptr`: Long,
@@ -1190,8 +1204,10 @@ internal object UniffiLib {
     ): Long
     external fun uniffi_keepsync_ffi_fn_method_store_discard_session(`ptr`: Long,`collection`: RustBuffer.ByValue,`id`: RustBuffer.ByValue,
     ): Long
-    external fun uniffi_keepsync_ffi_fn_method_store_log_set(`ptr`: Long,`collection`: RustBuffer.ByValue,`id`: RustBuffer.ByValue,`slot`: RustBuffer.ByValue,`body`: RustBuffer.ByValue,
+    external fun uniffi_keepsync_ffi_fn_method_store_log_set(`ptr`: Long,`set`: RustBuffer.ByValue,
     ): Long
+    external fun uniffi_keepsync_ffi_fn_method_store_log_set_blocking(`ptr`: Long,`set`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus,
+    ): RustBuffer.ByValue
     external fun uniffi_keepsync_ffi_fn_method_store_note(`ptr`: Long,`collection`: RustBuffer.ByValue,`id`: RustBuffer.ByValue,`scratch`: RustBuffer.ByValue,
     ): Long
     external fun uniffi_keepsync_ffi_fn_method_store_remove_set(`ptr`: Long,`collection`: RustBuffer.ByValue,`id`: RustBuffer.ByValue,`slot`: RustBuffer.ByValue,
@@ -1513,6 +1529,9 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_keepsync_ffi_checksum_method_store_get() and 0xFFFF) != 2647) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
+    if ((lib.uniffi_keepsync_ffi_checksum_method_store_get_blocking() and 0xFFFF) != 9556) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
     if ((lib.uniffi_keepsync_ffi_checksum_method_store_history() and 0xFFFF) != 60937) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
@@ -1522,7 +1541,13 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_keepsync_ffi_checksum_method_store_put() and 0xFFFF) != 33116) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
+    if ((lib.uniffi_keepsync_ffi_checksum_method_store_put_blocking() and 0xFFFF) != 45566) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
     if ((lib.uniffi_keepsync_ffi_checksum_method_store_query() and 0xFFFF) != 29345) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_keepsync_ffi_checksum_method_store_query_blocking() and 0xFFFF) != 43515) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_keepsync_ffi_checksum_method_store_write_all() and 0xFFFF) != 61590) {
@@ -1537,7 +1562,10 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_keepsync_ffi_checksum_method_store_discard_session() and 0xFFFF) != 14078) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_keepsync_ffi_checksum_method_store_log_set() and 0xFFFF) != 43080) {
+    if ((lib.uniffi_keepsync_ffi_checksum_method_store_log_set() and 0xFFFF) != 28755) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_keepsync_ffi_checksum_method_store_log_set_blocking() and 0xFFFF) != 22424) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_keepsync_ffi_checksum_method_store_note() and 0xFFFF) != 63000) {
@@ -4206,6 +4234,11 @@ public interface NativeStoreInterface {
     suspend fun `get`(`collection`: kotlin.String, `id`: kotlin.String): Record?
 
     /**
+     * [`Store::get`] for a thread of the app's own that may wait for the disk, never one that draws.
+     */
+    fun `getBlocking`(`collection`: kotlin.String, `id`: kotlin.String): Record?
+
+    /**
      * Versions of a record that lost, and writes to it that were thrown away; newest first.
      */
     suspend fun `history`(`collection`: kotlin.String, `id`: kotlin.String): List<Version>
@@ -4221,9 +4254,20 @@ public interface NativeStoreInterface {
     suspend fun `put`(`collection`: kotlin.String, `id`: kotlin.String, `body`: kotlin.String): Written
 
     /**
+     * [`Store::put`] for a thread of the app's own that may wait for the disk, never one that draws: it is the
+     * cheaper way.
+     */
+    fun `putBlocking`(`collection`: kotlin.String, `id`: kotlin.String, `body`: kotlin.String): Written
+
+    /**
      * A page of records.
      */
     suspend fun `query`(`query`: Query): Page
+
+    /**
+     * [`Store::query`] for a thread of the app's own that may wait for the disk, never one that draws.
+     */
+    fun `queryBlocking`(`query`: Query): Page
 
     /**
      * Several writes as one: all of them, or none.
@@ -4246,10 +4290,15 @@ public interface NativeStoreInterface {
     suspend fun `discardSession`(`collection`: kotlin.String, `id`: kotlin.String)
 
     /**
-     * Logs the set of a slot (exercise and set number, say), or changes it. Costs the same for the 500th as for
-     * the first.
+     * Logs the set of a slot, or changes it. Costs the same for the 500th as for the first.
      */
-    suspend fun `logSet`(`collection`: kotlin.String, `id`: kotlin.String, `slot`: kotlin.String, `body`: kotlin.String): Written
+    suspend fun `logSet`(`set`: LoggedSet): Written
+
+    /**
+     * [`Store::log_set`] for a thread of the app's own that may wait for the disk, never one that draws: it is the
+     * cheaper way.
+     */
+    fun `logSetBlocking`(`set`: LoggedSet): Written
 
     /**
      * Keeps what is not sent: a rest timer, a half-typed weight. Absent removes it.
@@ -5408,6 +5457,25 @@ open class NativeStore: Disposable, AutoCloseable, NativeStoreInterface
 
 
     /**
+     * [`Store::get`] for a thread of the app's own that may wait for the disk, never one that draws.
+     */
+    @Throws(KeepsyncException::class)override fun `getBlocking`(`collection`: kotlin.String, `id`: kotlin.String): Record? {
+            return FfiConverterOptionalTypeRecord.lift(
+    callWithHandle {
+    uniffiRustCallWithError(KeepsyncException) { _status ->
+    UniffiLib.uniffi_keepsync_ffi_fn_method_store_get_blocking(
+        it,
+
+        FfiConverterString.lower(`collection`),
+        FfiConverterString.lower(`id`),_status)
+}
+    }
+    )
+    }
+
+
+
+    /**
      * Versions of a record that lost, and writes to it that were thrown away; newest first.
      */
     @Throws(KeepsyncException::class)
@@ -5488,6 +5556,27 @@ open class NativeStore: Disposable, AutoCloseable, NativeStoreInterface
 
 
     /**
+     * [`Store::put`] for a thread of the app's own that may wait for the disk, never one that draws: it is the
+     * cheaper way.
+     */
+    @Throws(KeepsyncException::class)override fun `putBlocking`(`collection`: kotlin.String, `id`: kotlin.String, `body`: kotlin.String): Written {
+            return FfiConverterTypeWritten.lift(
+    callWithHandle {
+    uniffiRustCallWithError(KeepsyncException) { _status ->
+    UniffiLib.uniffi_keepsync_ffi_fn_method_store_put_blocking(
+        it,
+
+        FfiConverterString.lower(`collection`),
+        FfiConverterString.lower(`id`),
+        FfiConverterString.lower(`body`),_status)
+}
+    }
+    )
+    }
+
+
+
+    /**
      * A page of records.
      */
     @Throws(KeepsyncException::class)
@@ -5510,6 +5599,24 @@ open class NativeStore: Disposable, AutoCloseable, NativeStoreInterface
         KeepsyncException.ErrorHandler,
     )
     }
+
+
+    /**
+     * [`Store::query`] for a thread of the app's own that may wait for the disk, never one that draws.
+     */
+    @Throws(KeepsyncException::class)override fun `queryBlocking`(`query`: Query): Page {
+            return FfiConverterTypePage.lift(
+    callWithHandle {
+    uniffiRustCallWithError(KeepsyncException) { _status ->
+    UniffiLib.uniffi_keepsync_ffi_fn_method_store_query_blocking(
+        it,
+
+        FfiConverterTypeQuery.lower(`query`),_status)
+}
+    }
+    )
+    }
+
 
 
     /**
@@ -5616,21 +5723,17 @@ open class NativeStore: Disposable, AutoCloseable, NativeStoreInterface
 
 
     /**
-     * Logs the set of a slot (exercise and set number, say), or changes it. Costs the same for the 500th as for
-     * the first.
+     * Logs the set of a slot, or changes it. Costs the same for the 500th as for the first.
      */
     @Throws(KeepsyncException::class)
     @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
-    override suspend fun `logSet`(`collection`: kotlin.String, `id`: kotlin.String, `slot`: kotlin.String, `body`: kotlin.String) : Written {
+    override suspend fun `logSet`(`set`: LoggedSet) : Written {
         return uniffiRustCallAsync(
         callWithHandle { uniffiHandle ->
             UniffiLib.uniffi_keepsync_ffi_fn_method_store_log_set(
                 uniffiHandle,
 
-        FfiConverterString.lower(`collection`),
-        FfiConverterString.lower(`id`),
-        FfiConverterString.lower(`slot`),
-        FfiConverterString.lower(`body`),
+        FfiConverterTypeLoggedSet.lower(`set`),
             )
         },
         { future, callback, continuation -> UniffiLib.ffi_keepsync_ffi_rust_future_poll_rust_buffer(future, callback, continuation) },
@@ -5642,6 +5745,25 @@ open class NativeStore: Disposable, AutoCloseable, NativeStoreInterface
         KeepsyncException.ErrorHandler,
     )
     }
+
+
+    /**
+     * [`Store::log_set`] for a thread of the app's own that may wait for the disk, never one that draws: it is the
+     * cheaper way.
+     */
+    @Throws(KeepsyncException::class)override fun `logSetBlocking`(`set`: LoggedSet): Written {
+            return FfiConverterTypeWritten.lift(
+    callWithHandle {
+    uniffiRustCallWithError(KeepsyncException) { _status ->
+    UniffiLib.uniffi_keepsync_ffi_fn_method_store_log_set_blocking(
+        it,
+
+        FfiConverterTypeLoggedSet.lower(`set`),_status)
+}
+    }
+    )
+    }
+
 
 
     /**
@@ -8462,6 +8584,69 @@ public object FfiConverterTypeKnownAccount: FfiConverterRustBuffer<KnownAccount>
             FfiConverterOptionalLong.write(value.`unsent`, buf)
             FfiConverterBoolean.write(value.`isOpen`, buf)
             FfiConverterOptionalString.write(value.`problem`, buf)
+    }
+}
+
+
+
+/**
+ * A set to log. As one value, because each argument of its own costs a crossing or two from Kotlin.
+ */
+data class LoggedSet (
+    /**
+     * The session's collection.
+     */
+    val `collection`: kotlin.String
+    ,
+    /**
+     * The session.
+     */
+    val `id`: kotlin.String
+    ,
+    /**
+     * Which set it is: exercise and set number, say.
+     */
+    val `slot`: kotlin.String
+    ,
+    /**
+     * A JSON object.
+     */
+    val `body`: kotlin.String
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeLoggedSet: FfiConverterRustBuffer<LoggedSet> {
+    override fun read(buf: ByteBuffer): LoggedSet {
+        return LoggedSet(
+            FfiConverterString.read(buf),
+            FfiConverterString.read(buf),
+            FfiConverterString.read(buf),
+            FfiConverterString.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: LoggedSet) = (
+            FfiConverterString.allocationSize(value.`collection`) +
+            FfiConverterString.allocationSize(value.`id`) +
+            FfiConverterString.allocationSize(value.`slot`) +
+            FfiConverterString.allocationSize(value.`body`)
+    )
+
+    override fun write(value: LoggedSet, buf: ByteBuffer) {
+            FfiConverterString.write(value.`collection`, buf)
+            FfiConverterString.write(value.`id`, buf)
+            FfiConverterString.write(value.`slot`, buf)
+            FfiConverterString.write(value.`body`, buf)
     }
 }
 
