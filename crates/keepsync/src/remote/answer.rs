@@ -85,9 +85,14 @@ pub(super) fn leads_elsewhere(asked: &Url, location: &str) -> bool {
 
 /// The body of a 2xx, or the fault. `is_ours`: the head shows that the backend itself answered; `own`:
 /// it refused in its own form.
-pub(super) fn success<'a>(head: &Head<'_>, body: Body<'a>, is_ours: bool, own: Option<Own>) -> Result<&'a [u8], Fault> {
+pub(super) fn success<'a>(
+    head: &Head<'_>,
+    body: Body<'a>,
+    is_ours: bool,
+    own: impl FnOnce() -> Option<Own>,
+) -> Result<&'a [u8], Fault> {
     if !(200..=299).contains(&head.status) {
-        return Err(refusal(head, body, own));
+        return Err(refusal(head, body, own()));
     }
     if head.elsewhere || head.is_portal_page() {
         return Err(Fault::Offline);

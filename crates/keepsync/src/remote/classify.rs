@@ -130,7 +130,7 @@ pub(super) fn probe(head: &Head<'_>, body: Body<'_>) -> Result<(), Fault> {
 
 /// The body of a 2xx that is ours, or the fault.
 fn success<'a>(head: &Head<'_>, body: Body<'a>) -> Result<&'a [u8], Fault> {
-    answer::success(head, body, head.is_ours(), own(head, body))
+    answer::success(head, body, head.is_ours(), || own(head, body))
 }
 
 fn own(head: &Head<'_>, body: Body<'_>) -> Option<Own> {

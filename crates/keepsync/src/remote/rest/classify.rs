@@ -205,7 +205,7 @@ pub(super) fn probe(api: &Api, head: &Head<'_>, body: Body<'_>) -> Result<(), Fa
 /// The body of a 2xx of JSON or of nothing.
 fn success<'a>(head: &Head<'_>, body: Body<'a>) -> Result<&'a [u8], Fault> {
     let is_empty = matches!(body, Body::Whole([]));
-    answer::success(head, body, is_json(head) || is_empty, None)
+    answer::success(head, body, is_json(head) || is_empty, || None)
 }
 
 fn json<'a>(head: &Head<'_>, bytes: &'a [u8]) -> Result<&'a RawValue, Fault> {
