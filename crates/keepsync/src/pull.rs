@@ -306,7 +306,7 @@ fn reach_head(write: &mut Write<'_>, generations: &mut Generations) -> Result<()
 }
 
 /// Whether there may be a record that a pull from the start should have seen and did not. One look at the whole file, in
-/// the order in which it lies there, costs a tenth of two looks by collection and id; and on a first pull there is
+/// the order in which it lies there, costs a sixth of two looks by collection and id; and on a first pull there is
 /// nearly always none.
 fn has_unseen(write: &Write<'_>) -> Result<bool> {
     let mut statement = write.conn.prepare_cached(
